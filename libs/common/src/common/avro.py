@@ -1,0 +1,109 @@
+"""Event ⇄ bytes in Confluent's wire format, by the schemas and fixed ids in schemas/."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fastavro
+import yaml
+from fastavro.types import Schema
+from pydantic import ValidationError
+
+from common.errors import Poison, UnknownSchema
+from common.message import Event
+
+E = TypeVar("E", bound=Event)
+
+_HEADER = struct.Struct(">bI")
+_MAX_PAYLOAD_BYTES = 1024 * 1024
+"""The broker's own default for a record; read before any count in it is believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """The files of schemas/, parsed once."""
+
+    by_id: dict[int, tuple[str, Schema]]
+    ids: dict[tuple[str, str], int]
+    topics: dict[str, dict[str, Any]]
+
+
+def schemas_dir() -> Path:
+    """Find schemas/: SCHEMAS_DIR if set, else beside this checkout's own libs/."""
+    if given := os.environ.get("SCHEMAS_DIR"):
+        return Path(given)
+    for parent in Path(__file__).parents:
+        if (parent / "schemas" / "ids.json").is_file():
+            return parent / "schemas"
+    message = "no schemas/ folder above the code: set SCHEMAS_DIR to the folder with ids.json"
+    raise FileNotFoundError(message)
+
+
+@cache
+def contract() -> Contract:
+    """Read schemas/ on first use; it does not change while a process runs."""
+    root = schemas_dir()
+    by_id: dict[int, tuple[str, Schema]] = {}
+    ids: dict[tuple[str, str], int] = {}
+    for name, schema_id in json.loads((root / "ids.json").read_text()).items():
+        topic, type_name = name.split("/")
+        schema = fastavro.parse_schema(json.loads((root / f"{name}.avsc").read_text()))
+        by_id[schema_id] = (type_name, schema)
+        ids[topic, type_name] = schema_id
+    return Contract(by_id, ids, yaml.safe_load((root / "topics.yaml").read_text())["topics"])
+
+
+def source_of(topic: str) -> str:
+    """Name the one service that says the events of a topic."""
+    return str(contract().topics[topic]["producer"])
+
+
+def encode(event: Event) -> bytes:
+    """Frame an event: magic byte, schema id, Avro body."""
+    known = contract()
+    schema_id = known.ids[event.TOPIC, event.type_name()]
+    buffer = io.BytesIO()
+    buffer.write(_HEADER.pack(0, schema_id))
+    fastavro.schemaless_writer(buffer, known.by_id[schema_id][1], event.model_dump())
+    return buffer.getvalue()
+
+
+def decode(payload: bytes, event_type: type[E]) -> E:
+    """Read a frame as the event that this service knows under that name.
+
+    Raises UnknownSchema for an id that is newer than this process, Poison for the rest.
+    """
+    if len(payload) > _MAX_PAYLOAD_BYTES:
+        raise Poison(f"payload of {len(payload)} bytes is over {_MAX_PAYLOAD_BYTES}")
+    if len(payload) < _HEADER.size or payload[0] != 0:
+        raise Poison("payload does not begin with a Confluent header")
+    schema_id = _HEADER.unpack_from(payload)[1]
+    if schema_id not in contract().by_id:
+        raise UnknownSchema(f"schema id {schema_id} is not in ids.json")
+    type_name, schema = contract().by_id[schema_id]
+    if type_name != event_type.type_name():
+        raise Poison(f"schema id {schema_id} is {type_name}, not {event_type.type_name()}")
+    return _read(payload, schema, event_type)
+
+
+def _read(payload: bytes, schema: Schema, event_type: type[E]) -> E:
+    buffer = io.BytesIO(payload)
+    buffer.seek(_HEADER.size)
+    try:
+        record = fastavro.schemaless_reader(buffer, schema, None)
+    except (ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        raise Poison(f"not the Avro of {event_type.type_name()}: {type(error).__name__}") from error
+    if buffer.read(1):
+        raise Poison(f"bytes are left behind the Avro of {event_type.type_name()}")
+    try:
+        return event_type.model_validate(record)
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors())
+        raise Poison(f"impossible values in {event_type.type_name()}: {fields}") from error
