@@ -1,0 +1,266 @@
+"""Fragments of settings that a service composes, read from the environment or from files."""
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from typing_extensions import override
+
+from common.errors import ConfigurationError
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|d)?")
+
+
+def _parse_duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value.strip())
+    if match is None:
+        message = "write a duration as a number and a unit of ms, s, m, h or d, such as 15m"
+        raise ValueError(message)
+    return timedelta(seconds=float(match["number"]) * _UNITS[match["unit"] or "s"])
+
+
+def _check_dsn(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith("postgresql://"):
+        message = "write it as postgresql://user:password@host:port/database"
+        raise ValueError(message)
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
+"""A span of time as people write it: `500ms`, `10s`, `15m`, `1h`, `7d`; a bare number is seconds."""
+
+PostgresDsn = Annotated[SecretStr, AfterValidator(_check_dsn)]
+"""Secret as a whole, since the password is inside."""
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Any variable `NAME` may be given as `NAME_FILE`, the path of a file that holds the value."""
+
+    @override
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        path = os.environ.get(f"{field_name.upper()}_FILE")
+        return (Path(path).read_text().strip() if path else None), field_name, False
+
+    @override
+    def __call__(self) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for name, field in self.settings_cls.model_fields.items():
+            try:
+                value, _, _ = self.get_field_value(field, name)
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not text"
+                problems.append(f"{name.upper()}_FILE: the file can't be read: {reason}")
+                continue
+            if value is not None and os.environ.get(name.upper()):
+                problems.append(f"{name.upper()}: set it or {name.upper()}_FILE, not both")
+            elif value is not None:
+                values[name] = value
+        if problems:
+            raise ConfigurationError(problems)
+        return values
+
+
+class Fragment(BaseSettings):
+    """What every fragment shares: frozen, empty means unset, values never shown in errors."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    @override
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _SecretFiles(settings_cls)
+
+
+class ServiceSettings(Fragment):
+    """What every process needs, whatever it does."""
+
+    app_env: Literal["development", "test", "production"] = Field(
+        "production", description="development allows an ephemeral signing key and console logs"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least severe level that is written"
+    )
+    log_format: Literal["json", "console"] = Field(
+        "json", description="json for machines, console for people"
+    )
+    api_prefix: str = Field(
+        "/api/v1", pattern=r"^(/[a-z0-9-]+)+$", description="path in front of every API route"
+    )
+    host: str = Field("127.0.0.1", description="address that the HTTP server listens on")
+    port: int = Field(8000, ge=0, le=65535, description="port of the HTTP server; 0 takes any")
+    trusted_proxies: str = Field(
+        "", description="comma-separated addresses whose X-Forwarded-* headers are believed"
+    )
+    enable_docs: bool = Field(
+        default=True, description="serve Swagger UI and the OpenAPI document"
+    )
+    enable_prometheus: bool = Field(default=True, description="serve /metrics")
+    health_check_timeout: Duration = Field(
+        timedelta(seconds=2), description="longest wait for one readiness check"
+    )
+    shutdown_timeout: Duration = Field(
+        timedelta(seconds=20), description="longest graceful shutdown before the process just ends"
+    )
+
+
+class PostgresSettings(Fragment):
+    """Where this service's tables are, and as whom to reach them."""
+
+    database_url: PostgresDsn = Field(description="the service's own role, without any DDL")
+    database_direct_url: PostgresDsn | None = Field(
+        None, description="the same past a transaction pooler, for session locks"
+    )
+    database_owner_url: PostgresDsn | None = Field(
+        None, description="the role that owns the schema; used by migrate and nothing else"
+    )
+    db_schema: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,62}$", description="Postgres schema of this service"
+    )
+    db_pool_size: int = Field(10, ge=1, le=200, description="connections of one process")
+    db_pool_timeout: Duration = Field(
+        timedelta(seconds=5), description="longest wait for a pooled connection"
+    )
+    db_connect_timeout: Duration = Field(
+        timedelta(seconds=5), description="longest wait for a new connection"
+    )
+
+
+class KafkaSettings(Fragment):
+    """How to reach the broker, and how patient the consumer is."""
+
+    kafka_bootstrap_servers: str = Field(
+        min_length=1, description="comma-separated host:port of the brokers"
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how the connection is protected"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="used with SASL_PLAINTEXT and SASL_SSL"
+    )
+    kafka_sasl_username: str | None = Field(None, description="this service's principal")
+    kafka_sasl_password: SecretStr | None = Field(None, description="the principal's password")
+    kafka_ssl_cafile: Path | None = Field(
+        None, description="authorities that the broker's certificate is checked against"
+    )
+    kafka_ssl_certfile: Path | None = Field(None, description="certificate of this client")
+    kafka_ssl_keyfile: Path | None = Field(None, description="private key of that certificate")
+    topic_prefix: str = Field(
+        "", pattern=r"^[A-Za-z0-9.-]*$", description="put in front of every topic and group name"
+    )
+    schemas_dir: Path | None = Field(
+        None, description="folder of the Avro schemas; unset finds schemas/ beside the code"
+    )
+    consumer_instance_id: str | None = Field(
+        None, description="static group membership; unset joins and leaves like anyone"
+    )
+    consumer_session_timeout: Duration = Field(
+        timedelta(seconds=10), description="silence after which the group expels this member"
+    )
+    consumer_watchdog: Duration = Field(
+        timedelta(seconds=60), description="lag without a record for so long ends the process"
+    )
+    consumer_max_records: int = Field(
+        500, ge=1, le=10_000, description="most records of one poll, so of one transaction"
+    )
+    park_policy: Literal["wait", "skip"] = Field(
+        "wait", description="a key whose message is dead waits for an operator, or skips it"
+    )
+    retry_first_delay: Duration = Field(
+        timedelta(seconds=0.2), description="delay before a parked message's second attempt"
+    )
+    retry_max_delay: Duration = Field(
+        timedelta(seconds=60), description="cap of the doubling delay between attempts"
+    )
+    retry_attempts: int = Field(
+        12, ge=1, le=100, description="attempts before a parked message is dead"
+    )
+
+    @model_validator(mode="after")
+    def _sasl_needs_a_login(self) -> Self:
+        login = self.kafka_sasl_username and self.kafka_sasl_password
+        if self.kafka_security_protocol.startswith("SASL") and not login:
+            message = "SASL needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+            raise ValueError(message)
+        return self
+
+
+class JwtSettings(Fragment):
+    """Which access tokens are believed."""
+
+    jwt_issuer: str = Field("pedido", min_length=1, description="who must have issued a token")
+    jwt_audience: str = Field("pedido-api", min_length=1, description="for whom it must be")
+    jwt_jwks_url: HttpUrl = Field(
+        HttpUrl("http://127.0.0.1:8000/.well-known/jwks.json"),
+        description="where the issuer's public keys are read; never taken from a token",
+    )
+    jwt_leeway: Duration = Field(
+        timedelta(seconds=30), description="clock difference that is forgiven"
+    )
+
+
+class JwtIssuerSettings(ServiceSettings, JwtSettings):
+    """What the issuer of tokens needs beside that."""
+
+    jwt_private_key: SecretStr | None = Field(
+        None, description="P-256 private key in PEM; only development makes one up"
+    )
+    jwt_expires_in: Duration = Field(
+        timedelta(minutes=15), le=timedelta(hours=1), description="life of an access token"
+    )
+    jwt_refresh_expires_in: Duration = Field(
+        timedelta(days=7), description="life of a refresh token"
+    )
+
+    @model_validator(mode="after")
+    def _a_secret_has_no_default(self) -> Self:
+        if self.jwt_private_key is None and self.app_env == "production":
+            message = "JWT_PRIVATE_KEY or JWT_PRIVATE_KEY_FILE is required in production"
+            raise ValueError(message)
+        return self
+
+
+S = TypeVar("S", bound=Fragment)
+
+
+def load(settings_type: type[S]) -> S:
+    """Read the environment, or raise one ConfigurationError that names every bad variable."""
+    try:
+        return settings_type()
+    except ValidationError as error:
+        # `from None`: the original would print what was given, secrets included.
+        raise ConfigurationError(list(_problems(error))) from None
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    for entry in error.errors(include_input=False, include_url=False, include_context=False):
+        name = "_".join(str(part) for part in entry["loc"][:1]).upper()
+        reason = "is required" if entry["type"] == "missing" else entry["msg"]
+        reason = reason.removeprefix("Value error, ")
+        yield f"{name}: {reason}" if name else reason
