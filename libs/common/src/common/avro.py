@@ -65,13 +65,17 @@ def source_of(topic: str) -> str:
     return str(contract().topics[topic]["producer"])
 
 
+def schema_id(event: Event) -> int:
+    """Look up the fixed id of an event's schema."""
+    return contract().ids[event.TOPIC, event.type_name()]
+
+
 def encode(event: Event) -> bytes:
     """Frame an event: magic byte, schema id, Avro body."""
-    known = contract()
-    schema_id = known.ids[event.TOPIC, event.type_name()]
+    own_id = schema_id(event)
     buffer = io.BytesIO()
-    buffer.write(_HEADER.pack(0, schema_id))
-    fastavro.schemaless_writer(buffer, known.by_id[schema_id][1], event.model_dump())
+    buffer.write(_HEADER.pack(0, own_id))
+    fastavro.schemaless_writer(buffer, contract().by_id[own_id][1], event.model_dump())
     return buffer.getvalue()
 
 
@@ -84,12 +88,12 @@ def decode(payload: bytes, event_type: type[E]) -> E:
         raise Poison(f"payload of {len(payload)} bytes is over {_MAX_PAYLOAD_BYTES}")
     if len(payload) < _HEADER.size or payload[0] != 0:
         raise Poison("payload does not begin with a Confluent header")
-    schema_id = _HEADER.unpack_from(payload)[1]
-    if schema_id not in contract().by_id:
-        raise UnknownSchema(f"schema id {schema_id} is not in ids.json")
-    type_name, schema = contract().by_id[schema_id]
+    claimed = _HEADER.unpack_from(payload)[1]
+    if claimed not in contract().by_id:
+        raise UnknownSchema(f"schema id {claimed} is not in ids.json")
+    type_name, schema = contract().by_id[claimed]
     if type_name != event_type.type_name():
-        raise Poison(f"schema id {schema_id} is {type_name}, not {event_type.type_name()}")
+        raise Poison(f"schema id {claimed} is {type_name}, not {event_type.type_name()}")
     return _read(payload, schema, event_type)
 
 

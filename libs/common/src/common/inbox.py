@@ -1,0 +1,135 @@
+"""The inbox: which messages this service has taken; taken is not the same as handled."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from common.database import Transaction
+from common.errors import Poison
+from common.migration import INBOX_DAYS
+
+_UUID7 = 7
+_AHEAD = timedelta(days=1)
+"""The inbox has partitions for two days ahead; a clock that is off by more is a broken producer."""
+
+
+class Record(Protocol):
+    """What the inbox keeps of a message."""
+
+    @property
+    def event_id(self) -> UUID: ...
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def digest(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to a claim: the batch's number, and which ids are new or falsely reused."""
+
+    seq: int
+    fresh: frozenset[UUID]
+    reused: frozenset[UUID]
+
+
+def digest_of(payload: bytes | None) -> bytes:
+    """Shorten a payload to the 8 bytes that tell whether a known id has other content."""
+    return hashlib.blake2b(payload or b"", digest_size=8).digest()
+
+
+def check_id(event_id: UUID, now: datetime) -> bool:
+    """Tell whether an id can be claimed; one that is older than the inbox can't: it is stale.
+
+    Raises Poison for an id without a time in it, or with one in the future.
+    """
+    if event_id.version != _UUID7:
+        raise Poison(f"ce_id is a UUID of version {event_id.version}, not 7")
+    age = now.timestamp() - (event_id.int >> 80) / 1000
+    if -age > _AHEAD.total_seconds():
+        raise Poison("ce_id is more than a day ahead of the clock")
+    oldest = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=INBOX_DAYS - 1)
+    return now.timestamp() - age >= oldest.timestamp()
+
+
+async def claim(tx: Transaction, records: Sequence[Record]) -> Claim:
+    """Take each message once: in one statement, in id order, so that two claims can't deadlock."""
+    numbered = sorted(enumerate(records), key=lambda pair: pair[1].event_id)
+    rows = await tx.fetch(
+        """
+        WITH batch AS MATERIALIZED (SELECT nextval('inbox_seq') * 100000 AS seq),
+        taken AS (
+            INSERT INTO inbox (event_id, key, topic, partition, "offset", seq, digest, origin)
+            SELECT r.event_id, r.key, r.topic, r.partition, r.at, batch.seq + r.place, r.digest,
+                   'topic'
+              FROM batch, unnest($1::uuid[], $2::bytea[], $3::text[], $4::int[], $5::bigint[],
+                                 $6::bytea[], $7::int[])
+                          AS r (event_id, key, topic, partition, at, digest, place)
+                ON CONFLICT DO NOTHING
+            RETURNING event_id
+        )
+        SELECT batch.seq, taken.event_id FROM batch LEFT JOIN taken ON true
+        """,
+        [record.event_id for _, record in numbered],
+        [record.key for _, record in numbered],
+        [record.topic for _, record in numbered],
+        [record.partition for _, record in numbered],
+        [record.offset for _, record in numbered],
+        [record.digest for _, record in numbered],
+        [place for place, _ in numbered],
+    )
+    fresh = frozenset(row["event_id"] for row in rows if row["event_id"] is not None)
+    known = [record for record in records if record.event_id not in fresh]
+    return Claim(rows[0]["seq"], fresh, await _reused(tx, known) if known else frozenset())
+
+
+async def _reused(tx: Transaction, known: Sequence[Record]) -> frozenset[UUID]:
+    """Find the known ids that come with other content than the first time."""
+    rows = await tx.fetch(
+        """
+        SELECT r.event_id FROM unnest($1::uuid[], $2::bytea[]) AS r (event_id, digest)
+          JOIN inbox USING (event_id) WHERE inbox.digest <> r.digest AND inbox.origin = 'topic'
+        """,
+        [record.event_id for record in known],
+        [record.digest for record in known],
+    )
+    return frozenset(row["event_id"] for row in rows)
+
+
+async def ensure_partitions(tx: Transaction) -> None:
+    """Make the partitions of the coming days, and drop those past retention."""
+    await tx.execute("SELECT ensure_inbox_partitions()")
+
+
+async def advance_positions(tx: Transaction, next_offsets: dict[tuple[str, int], int]) -> None:
+    """Note where this database stands in each partition, in the batch's own transaction."""
+    ordered = sorted(next_offsets)
+    await tx.execute(
+        """
+        INSERT INTO positions AS p (topic, partition, next_offset)
+        SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
+            ON CONFLICT (topic, partition)
+            DO UPDATE SET next_offset = excluded.next_offset
+                    WHERE p.next_offset < excluded.next_offset
+        """,
+        [topic for topic, _ in ordered],
+        [partition for _, partition in ordered],
+        [next_offsets[pair] for pair in ordered],
+    )
+
+
+async def positions(tx: Transaction) -> dict[tuple[str, int], int]:
+    """Read where this database stands."""
+    rows = await tx.fetch("SELECT topic, partition, next_offset FROM positions")
+    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
