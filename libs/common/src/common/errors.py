@@ -5,6 +5,7 @@ Exception
 ├── Poison              can't be decoded → parked as skipped, alone; dead letter at once
 ├── UnknownSchema       a wanted type with an unknown schema id → parked and retried: deploy skew
 ├── Unavailable         database, broker or provider is away → wait, whole batch again; HTTP 503
+├── Contended           a lock or statement time-out, a deadlock → half the batch; HTTP 503
 ├── Flood               too many decisions failed → the consumer stops until an operator resumes
 └── ConfigurationError  the environment is unusable → one message, exit code 2
 
@@ -36,7 +37,7 @@ class FieldError:
 class Refusal(Exception):
     """The request was understood and is refused; `code` is stable, `detail` names the remedy."""
 
-    def __init__(  # noqa: PLR0913 - the members of a problem document, all but two by keyword
+    def __init__(
         self,
         code: str,
         detail: str,
@@ -87,6 +88,10 @@ class Unavailable(_Explained):
         super().__init__(message)
         self.code = code
         self.retry_after = retry_after
+
+
+class Contended(_Explained):
+    """Others held the rows for too long: the same work in a smaller batch, or a little later."""
 
 
 class Flood(_Explained):

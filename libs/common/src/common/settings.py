@@ -44,7 +44,7 @@ def _check_dsn(value: SecretStr) -> SecretStr:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
-"""A span of time as people write it: `500ms`, `10s`, `15m`, `1h`, `7d`; a bare number is seconds."""
+"""A span of time as people write it, such as `500ms` or `15m`; a bare number is seconds."""
 
 PostgresDsn = Annotated[SecretStr, AfterValidator(_check_dsn)]
 """Secret as a whole, since the password is inside."""
@@ -118,9 +118,7 @@ class ServiceSettings(Fragment):
     trusted_proxies: str = Field(
         "", description="comma-separated addresses whose X-Forwarded-* headers are believed"
     )
-    enable_docs: bool = Field(
-        default=True, description="serve Swagger UI and the OpenAPI document"
-    )
+    enable_docs: bool = Field(default=True, description="serve Swagger UI and the OpenAPI document")
     enable_prometheus: bool = Field(default=True, description="serve /metrics")
     health_check_timeout: Duration = Field(
         timedelta(seconds=2), description="longest wait for one readiness check"
