@@ -1,0 +1,116 @@
+"""I6: what arrived at the mail sink against what the customers were owed."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from invariants.report import Finding, counted
+
+Connection = asyncpg.Connection[asyncpg.Record]
+Key = tuple[str, str, str]
+
+HEADER_BYTES = 4096
+"""Our headers are under 1 KB; reading no further keeps 40,000 files quick."""
+
+_HEADER = re.compile(rb"^(message-id|x-pedido-[a-z]+):\s*(\S+)", re.IGNORECASE | re.MULTILINE)
+_MESSAGE_ID = re.compile(r"<([0-9a-f-]{36})\.([a-z_]+)\.(\S+)@pedido>")
+
+OWED = """
+    SELECT order_id, kind FROM orders.orders
+    JOIN (VALUES ('COMPLETED', 'confirmed'), ('SHIPPED', 'confirmed'), ('SHIPPED', 'shipped'),
+                 ('DELIVERED', 'confirmed'), ('DELIVERED', 'shipped'), ('REJECTED', 'rejected'),
+                 ('EXPIRED', 'expired'), ('CANCELLED', 'cancelled')) AS owed(status, kind)
+      USING (status)
+    EXCEPT SELECT order_id, kind FROM notifications.notifications
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One received message, by what it says it is."""
+
+    message_id: str
+    key: Key
+
+
+def read_mail(folder: Path) -> Iterator[Mail]:
+    """Read the headers of every message of ours in the sink's folder."""
+    for path in folder.glob("*.eml"):
+        with path.open("rb") as file:
+            head = re.split(rb"\r?\n\r?\n", file.read(HEADER_BYTES), maxsplit=1)[0]
+        headers = {name.lower(): value.decode() for name, value in _HEADER.findall(head)}
+        message_id = headers.get(b"message-id", "")
+        if (found := _MESSAGE_ID.fullmatch(message_id)) is None:
+            continue
+        key = (
+            headers.get(b"x-pedido-order", found[1]),
+            headers.get(b"x-pedido-kind", found[2]),
+            headers.get(b"x-pedido-subject", found[3]),
+        )
+        yield Mail(message_id, key)
+
+
+async def check_mail(db: Connection, folder: Path) -> Finding:
+    """I6: each message once, none missing, none that nobody ordered."""
+    received = Counter(read_mail(folder))
+    rows = await db.fetch(
+        "SELECT order_id, kind, subject, status, message_id FROM notifications.notifications"
+    )
+    statuses = {
+        (str(row["order_id"]), row["kind"], row["subject"] or "-"): row["status"] for row in rows
+    }
+    orders = {str(row["order_id"]) for row in await db.fetch("SELECT order_id FROM orders.orders")}
+    ours = Counter({mail: times for mail, times in received.items() if mail.key[0] in orders})
+    owed = await db.fetch(OWED)
+    return Finding.of(
+        "I6",
+        "one message per (order, kind, subject) at the sink, by message id",
+        checked=f"{counted(len(ours), 'message')} for {counted(len(rows), 'notification')}",
+        violations=[
+            *(f"order {row['order_id']} was owed a {row['kind']!r} e-mail" for row in owed),
+            *_unsent(statuses, {mail.key for mail in ours}),
+            *_doubled(ours),
+            *(
+                f"{mail.message_id} arrived and no notification knows it"
+                for mail in ours
+                if mail.key not in statuses
+            ),
+        ],
+        notes=_notes(ours, Counter(statuses.values())),
+    )
+
+
+def _unsent(statuses: Mapping[Key, str], arrived: set[Key]) -> Iterator[str]:
+    for key, status in statuses.items():
+        name = f"notification {' '.join(key)}"
+        if status == "SENT" and key not in arrived:
+            yield f"{name} is SENT and never arrived"
+        elif status not in {"SENT", "FAILED", "SUPPRESSED"}:
+            yield f"{name} is still {status}"
+
+
+def _doubled(ours: Counter[Mail]) -> Iterator[str]:
+    by_key: defaultdict[Key, set[str]] = defaultdict(set)
+    for mail in ours:
+        by_key[mail.key].add(mail.message_id)
+    for key, message_ids in by_key.items():
+        if len(message_ids) > 1:
+            yield f"{' '.join(key)} arrived as {len(message_ids)} messages"
+
+
+def _notes(ours: Counter[Mail], statuses: Counter[str]) -> list[str]:
+    again = ours.total() - len(ours)
+    return [
+        f"{counted(again, 'repeated delivery')} under a known message id: SMTP is at-least-once"
+        if again
+        else "",
+        *(
+            f"{counted(statuses[status], 'notification')} {status.lower()}"
+            for status in ("FAILED", "SUPPRESSED")
+            if statuses[status]
+        ),
+    ]
