@@ -1,0 +1,96 @@
+"""The catalogue and the count of stock: what staff may change, as pure decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+
+from common.errors import Refusal
+from common.message import Outcome
+
+from inventory_service.domain.stockroom import (
+    Announced,
+    Counts,
+    Movement,
+    MovementKind,
+    Shelf,
+    Stockroom,
+)
+from inventory_service.messages import Money
+
+
+@dataclass(frozen=True, slots=True)
+class AddProduct:
+    """Put a product into the catalogue, with its first stock."""
+
+    sku: str
+    name: str
+    price: Money
+    stock: int
+    low_stock: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeProduct:
+    """Change what the catalogue says of a product; None leaves a part as it is."""
+
+    sku: str
+    name: str | None = None
+    price: Money | None = None
+    active: bool | None = None
+    low_stock: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustStock:
+    """Correct the count by a signed quantity: a delivery, a loss, a recount."""
+
+    sku: str
+    quantity: int
+    reason: str
+
+
+def add(command: AddProduct) -> Shelf:
+    return Shelf(
+        sku=command.sku,
+        name=command.name,
+        price=command.price,
+        active=True,
+        counts=Counts(available=command.stock),
+        low_stock=command.low_stock,
+        version=1,
+    )
+
+
+def change(shelf: Shelf, command: ChangeProduct) -> Shelf:
+    """Make the changed shelf, under a new version only if anything is different."""
+    changed = replace(
+        shelf,
+        name=shelf.name if command.name is None else command.name,
+        price=command.price or shelf.price,
+        active=shelf.active if command.active is None else command.active,
+        low_stock=shelf.low_stock if command.low_stock is None else command.low_stock,
+    )
+    return shelf if changed == shelf else replace(changed, version=shelf.version + 1)
+
+
+def adjust(room: Stockroom, command: AdjustStock) -> Outcome:
+    """Move the count; refused for an unknown product, or for more than is free."""
+    shelf = room.shelves.get(command.sku)
+    if shelf is None:
+        raise Refusal(
+            "unknown_product",
+            "no product has this sku: add it first",
+            status=HTTPStatus.UNPROCESSABLE_ENTITY,
+        )
+    if shelf.counts.available + command.quantity < 0:
+        raise Refusal(
+            "invalid_state",
+            f"only {shelf.counts.available} are free: what is reserved can't be taken away",
+        )
+    movement = Movement(command.sku, MovementKind.ADJUSTED, command.quantity, reason=command.reason)
+    crossed = list(room.recategorised([movement]))
+    return Outcome(
+        (movement, *(Announced(each.sku, each.version) for each in crossed)),
+        tuple(each.announcement() for each in crossed),
+    )

@@ -1,0 +1,225 @@
+"""What inventory knows, as values: shelves, reservations, and the ledger that moves them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from common.message import Received, Said, Versioned
+
+from inventory_service.messages import Availability, Money, ProductChanged, StockLine
+
+
+class ReservationState(StrEnum):
+    """How far an order's claim on stock has come."""
+
+    AWAITED = "AWAITED"
+    """The order was heard of, its OrderPlaced was not."""
+    HELD = "HELD"
+    COMMITTED = "COMMITTED"
+    RELEASED = "RELEASED"
+    REJECTED = "REJECTED"
+    CLOSED = "CLOSED"
+    """Ended before it was placed: the tombstone that makes a late OrderPlaced reserve nothing."""
+
+
+class MovementKind(StrEnum):
+    """Why stock moved."""
+
+    INITIAL = "initial"
+    ADJUSTED = "adjusted"
+    RESERVED = "reserved"
+    RELEASED = "released"
+    COMMITTED = "committed"
+    RESTOCKED = "restocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Pieces of one product: free, held for orders, and ever sold."""
+
+    available: int = 0
+    reserved: int = 0
+    sold: int = 0
+
+    def plus(self, other: Counts, times: int = 1) -> Counts:
+        return Counts(
+            self.available + other.available * times,
+            self.reserved + other.reserved * times,
+            self.sold + other.sold * times,
+        )
+
+
+# Restocking leaves `sold` as it is: initial + adjusted + restocked = available + reserved + sold.
+_EFFECTS = {
+    MovementKind.INITIAL: Counts(available=1),
+    MovementKind.ADJUSTED: Counts(available=1),
+    MovementKind.RESERVED: Counts(available=-1, reserved=1),
+    MovementKind.RELEASED: Counts(available=1, reserved=-1),
+    MovementKind.COMMITTED: Counts(reserved=-1, sold=1),
+    MovementKind.RESTOCKED: Counts(available=1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One row of the ledger: the only way in which counts change."""
+
+    sku: str
+    kind: MovementKind
+    quantity: int
+    order_id: UUID | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A product was said anew, under this version."""
+
+    sku: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restocked:
+    """A refund's lines went back; never again for the same refund."""
+
+    refund_id: UUID
+    order_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """One product and its stock."""
+
+    sku: str
+    name: str
+    price: Money
+    active: bool
+    counts: Counts
+    low_stock: int
+    version: int
+
+    @property
+    def availability(self) -> Availability:
+        if self.counts.available <= 0:
+            return "NONE"
+        return "LOW" if self.counts.available <= self.low_stock else "SOME"
+
+    def moved(self, movement: Movement) -> Shelf:
+        counts = self.counts.plus(_EFFECTS[movement.kind], movement.quantity)
+        return replace(self, counts=counts)
+
+    def announcement(self) -> Versioned:
+        changed = ProductChanged(
+            sku=self.sku,
+            name=self.name,
+            price=self.price,
+            active=self.active,
+            availability=self.availability,
+        )
+        return Versioned(changed, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLine:
+    """What one line took from its shelf, and how much of it came back."""
+
+    line_no: int
+    sku: str
+    quantity: int
+    restocked: int = 0
+
+    @property
+    def held(self) -> int:
+        return self.quantity - self.restocked
+
+    def give_back(self, quantity: int) -> HeldLine:
+        return replace(self, restocked=self.restocked + quantity)
+
+    def stock_line(self, quantity: int) -> StockLine:
+        return StockLine(line_no=self.line_no, sku=self.sku, quantity=quantity)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """One order's claim on stock."""
+
+    order_id: UUID
+    state: ReservationState = ReservationState.AWAITED
+    lines: tuple[HeldLine, ...] = ()
+    deadline_at: datetime | None = None
+    confirmed: bool = False
+    """The pivot was heard: what is reserved from now on is sold at once."""
+
+
+Change = Reservation | Movement | Announced | Restocked
+
+
+@dataclass(slots=True)
+class Stockroom:
+    """All rows that one batch needs, and what the batch did to them."""
+
+    reservations: dict[UUID, Reservation] = field(default_factory=dict)
+    shelves: dict[str, Shelf] = field(default_factory=dict)
+    refunds: set[UUID] = field(default_factory=set)
+    changed: set[UUID] = field(default_factory=set)
+    announced: set[str] = field(default_factory=set)
+    restocks: list[Restocked] = field(default_factory=list)
+    ledger: list[tuple[Movement, UUID | None]] = field(default_factory=list)
+    """Movements with the id of the event that caused them."""
+
+    def reservation(self, order_id: UUID) -> Reservation:
+        return self.reservations.get(order_id) or Reservation(order_id)
+
+    def available(self, sku: str) -> int:
+        """Count what can be reserved: none of an unknown or inactive product."""
+        shelf = self.shelves.get(sku)
+        return shelf.counts.available if shelf and shelf.active else 0
+
+    def recategorised(self, movements: Iterable[Movement]) -> Iterator[Shelf]:
+        """Tell which shelves the movements would take over a line that is announced."""
+        after: dict[str, Shelf] = {}
+        for movement in movements:
+            shelf = after.get(movement.sku) or self.shelves[movement.sku]
+            after[movement.sku] = shelf.moved(movement)
+        for sku, shelf in after.items():
+            if shelf.availability != self.shelves[sku].availability:
+                yield replace(shelf, version=shelf.version + 1)
+
+    def apply(self, message: Received, changes: tuple[object, ...], said: Sequence[Said]) -> None:
+        """Fold one message's outcome in, for the next message of the batch to see."""
+        del said
+        for change in changes:
+            self.fold(change, message.event_id)
+
+    def fold(self, change: object, event_id: UUID | None = None) -> None:
+        match change:
+            case Reservation():
+                self.reservations[change.order_id] = change
+                self.changed.add(change.order_id)
+            case Movement():
+                self.shelves[change.sku] = self.shelves[change.sku].moved(change)
+                self.ledger.append((change, event_id))
+            case Announced():
+                shelf = self.shelves[change.sku]
+                self.shelves[change.sku] = replace(shelf, version=change.version)
+                self.announced.add(change.sku)
+            case Restocked():
+                self.refunds.add(change.refund_id)
+                self.restocks.append(change)
+            case _:
+                message = f"no change of a stockroom: {type(change).__name__}"
+                raise TypeError(message)
+
+    def deltas(self) -> dict[str, Counts]:
+        """Sum the ledger up, so that counts can never differ from it."""
+        totals: defaultdict[str, Counts] = defaultdict(Counts)
+        for movement, _ in self.ledger:
+            effect = _EFFECTS[movement.kind]
+            totals[movement.sku] = totals[movement.sku].plus(effect, movement.quantity)
+        return dict(totals)
