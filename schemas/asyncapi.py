@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Writes docs/asyncapi.yaml, the AsyncAPI 3 document of all topics, from the files beside it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Keeps released/, the lock file of all schema versions ever released, and refuses what breaks one.
 
 A version is added, never changed: its id, its fingerprint, its schema and the golden bytes of its
@@ -108,7 +109,7 @@ def _conflicts(version: Json, old: Json) -> Iterator[str]:
             yield f"{direction} the version with id {old['id']}: {reasons}"
 
 
-def _without_comments(schema: Any) -> Any:  # noqa: ANN401  a schema is JSON of any shape
+def _without_comments(schema: Any) -> Any:
     if isinstance(schema, dict):
         return {key: _without_comments(part) for key, part in schema.items() if key != "doc"}
     if isinstance(schema, list):

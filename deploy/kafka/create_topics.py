@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Creates the topics of schemas/topics.yaml: what is missing is made, what is there is checked."""
 
 from __future__ import annotations
