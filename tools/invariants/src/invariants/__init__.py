@@ -1,0 +1,1 @@
+"""Checks from outside that nothing was lost, doubled or oversold."""

@@ -47,9 +47,9 @@ def read_mail(folder: Path) -> Iterator[Mail]:
         if (found := _MESSAGE_ID.fullmatch(message_id)) is None:
             continue
         key = (
-            headers.get(b"x-pedido-order", found[1]),
-            headers.get(b"x-pedido-kind", found[2]),
-            headers.get(b"x-pedido-subject", found[3]),
+            headers.get(b"x-pedido-order", str(found[1])),
+            headers.get(b"x-pedido-kind", str(found[2])),
+            headers.get(b"x-pedido-subject", str(found[3])),
         )
         yield Mail(message_id, key)
 

@@ -1,4 +1,4 @@
-"""Where the checker reads: databases, topics, the gateway's ledger, the mail folder, a client's log."""
+"""Where the checker reads: database, topics, gateway's ledger, mail folder, client's log."""
 
 import os
 from collections.abc import Mapping

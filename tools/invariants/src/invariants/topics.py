@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeAlias
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -22,29 +23,36 @@ ID_VERSION = 7
 """Ids of another version are poison to every consumer and never reach an inbox."""
 
 
+Place: TypeAlias = tuple[str, int, int]
+"""Logical topic, partition, offset."""
+
+
 @dataclass(slots=True)
 class TopicLog:
     """What one pass over the event topics saw, by logical topic name."""
 
-    ids: dict[tuple[str, str], set[UUID]] = field(default_factory=dict)
+    ids: dict[tuple[str, str], dict[UUID, Place]] = field(default_factory=dict)
+    """(topic, type) → each usable id and where it stands first."""
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     unusable: int = 0
     trimmed: set[str] = field(default_factory=set)
     dead_letters: Counter[str] = field(default_factory=Counter)
 
-    def add(self, topic: str, headers: Mapping[str, bytes]) -> None:
+    def add(self, place: Place, headers: Mapping[str, bytes]) -> None:
         """Count one record, and keep its id if a consumer could use it."""
+        topic = place[0]
         event_type = headers.get("ce_type", b"").decode("utf-8", "replace")
         self.counts[topic, event_type] += 1
         event_id = _usable_id(headers.get("ce_id", b""))
         if event_id is None:
             self.unusable += 1
             return
-        self.ids.setdefault((topic, event_type), set()).add(event_id)
+        self.ids.setdefault((topic, event_type), {}).setdefault(event_id, place)
 
-    def of_types(self, topic: str, types: Iterable[str]) -> set[UUID]:
-        """Return the distinct usable ids of these types on a topic."""
-        return set().union(*(self.ids.get((topic, name), set()) for name in types))
+    def heard_by(self, heard: Mapping[str, Iterable[str]]) -> dict[UUID, Place]:
+        """Return the distinct usable ids of the types that a service decides on."""
+        wanted = [(topic, name) for topic, types in heard.items() for name in types]
+        return {event: at for kind in wanted for event, at in self.ids.get(kind, {}).items()}
 
     def every_id(self) -> set[UUID]:
         return set().union(*self.ids.values())
@@ -93,10 +101,8 @@ async def read(sources: Sources) -> TopicLog:
         consumer.assign([part for part in partitions if ends[part] > begins[part]])
         await consumer.seek_to_beginning()
         async for record in _records(consumer, ends):
-            log.add(
-                record.topic.removeprefix(sources.topic_prefix),
-                dict(record.headers),
-            )
+            topic = record.topic.removeprefix(sources.topic_prefix)
+            log.add((topic, record.partition, record.offset), dict(record.headers))
     return log
 
 
