@@ -176,7 +176,7 @@ class Database:
         if not isinstance(raw, asyncpg.Connection) or not raw.is_in_transaction():
             message = "a raw statement here would autocommit: no transaction was begun"
             raise RuntimeError(message)
-        telemetry.DB_POOL_CONNECTIONS.labels("in_use").set(_checked_out(self.engine))
+        telemetry.DB_POOL.labels("in_use").set(_checked_out(self.engine))
         return Transaction(connection, raw, now)
 
     def bell(self, name: str) -> Bell:

@@ -111,10 +111,10 @@ def _headers(
         "ce_time": now,
         "ce_dataschema": schema,
         "content-type": "application/avro",
-        "ce_correlationid": cause.correlation_id if cause else telemetry.correlation_id(),
+        "ce_correlationid": cause.correlation_id if cause else telemetry.correlation_id.get(),
         "ce_causationid": str(cause.event_id) if cause else None,
         # Captured here: by the time the relay sends it, the request is long over.
-        "traceparent": cause.traceparent if cause else telemetry.traceparent(),
+        "traceparent": cause.traceparent if cause else telemetry.traceparent.get(),
         "ce_version": None if said.version is None else str(said.version),
     }
     return [(name.encode(), value.encode()) for name, value in headers.items() if value]

@@ -1,0 +1,394 @@
+"""Kafka → the shell → offsets: the only module that knows FastStream.
+
+One subscriber for all of a service's topics, one poll = one transaction = one offset commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import ConsumerRecord
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaMessage
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
+
+from common import inbox, telemetry
+from common.broker import client_options
+from common.database import Database
+from common.dead_letter import Record
+from common.errors import Flood, Unavailable
+from common.message import State
+from common.parked import Patience
+from common.settings import KafkaSettings
+from common.shell import Shell, Subscription
+
+S = TypeVar("S", bound=State)
+
+_BATCH_TIMEOUT_MS = 10
+"""FastStream sleeps it again after an empty poll: longer would slow each hop at rest."""
+_PATIENCE_PER_RECORD, _MOST_PATIENCE = 0.0001, 0.02
+"""Seconds: under load the next poll waits a little, so that batches grow and each costs less."""
+_LOOK = 5.0
+"""Seconds between looks at lag, halts and the watchdog."""
+_A_DAY_MS = 86_400_000
+"""A batch waits as long as the database is away; heartbeats, not polls, show that we live."""
+
+_log = telemetry.get_logger()
+
+
+class _Records(AIOKafkaConsumer):
+    """aiokafka's consumer, that doesn't lose good records beside one that it can't unpack."""
+
+    owner: Consumer[Any]
+
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
+    ) -> dict[TopicPartition, list[ConsumerRecord[bytes | None, bytes | None]]]:
+        """Poll; partitions of which this database knows less than the group are never read."""
+        await self.owner.admit(self)
+        try:
+            return await super().getmany(
+                *partitions, timeout_ms=timeout_ms, max_records=max_records
+            )
+        except UnicodeDecodeError:
+            # A header's name is not UTF-8: what was drained before it is gone from the buffer,
+            # so begin again from where the database stands, one record at a time.
+            return await self.owner.read_one_by_one(self)
+
+
+class Consumer(Generic[S]):
+    """Feeds a subscription from Kafka until told to stop."""
+
+    def __init__(
+        self, subscription: Subscription[S], *, database: Database, kafka: KafkaSettings
+    ) -> None:
+        self.group = subscription.group
+        self.shell = Shell(
+            subscription,
+            database=database,
+            patience=Patience(
+                kafka.retry_first_delay, kafka.retry_max_delay, kafka.retry_attempts
+            ),
+            skip_dead=kafka.park_policy == "skip",
+        )
+        self.halted: str | None = None
+        self._database = database
+        self._kafka = kafka
+        self._stop = asyncio.Event()
+        self._hand = asyncio.Lock()
+        self._admitted: frozenset[TopicPartition] = frozenset()
+        self._withheld: set[TopicPartition] = set()
+        self._next: dict[TopicPartition, int] = {}
+        self._last_record = time.monotonic()
+        self._client: _Records | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until told to stop; the batch in hand is finished and its offsets committed."""
+        broker = await self._start(stop)
+        if broker is None:
+            return
+        try:
+            while not stop.is_set():
+                await _wait(stop, _LOOK)
+                await self._look()
+        finally:
+            self._stop.set()
+            async with self._hand:
+                await broker.stop()
+
+    async def _start(self, stop: asyncio.Event) -> KafkaBroker | None:
+        while not stop.is_set():
+            broker = self._broker()
+            try:
+                await self._look_for_halt()
+                await broker.start()
+            except (KafkaError, Unavailable, OSError) as error:
+                _log.warning("consumer waits to start", reason=type(error).__name__)
+                await broker.stop()
+                await _wait(stop, 1.0)
+            else:
+                return broker
+        return None
+
+    def _broker(self) -> KafkaBroker:
+        options = client_options(self._kafka)
+        broker = KafkaBroker(
+            options["bootstrap_servers"],
+            security=_security(options),
+            consumer_only=True,
+            apply_types=False,
+            logger=None,
+        )
+        config = broker.config.broker_config
+        config.builder = partial(self._build, config.builder)
+        prefix = self._kafka.topic_prefix
+        instance = self._kafka.consumer_instance_id
+        subscriber = broker.subscriber(
+            *(prefix + topic for topic in self.shell.reader.topics),
+            group_id=prefix + self.group,
+            group_instance_id=instance,
+            batch=True,
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            batch_timeout_ms=_BATCH_TIMEOUT_MS,
+            max_records=self._kafka.consumer_max_records,
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            session_timeout_ms=int(self._kafka.consumer_session_timeout.total_seconds() * 1000),
+            max_poll_interval_ms=_A_DAY_MS,
+            parser=_untouched_message,
+            decoder=_untouched_records,
+        )
+        subscriber(self._on_batch)
+        return broker
+
+    def _build(self, builder: partial[AIOKafkaConsumer], **arguments: Any) -> _Records:
+        """Make FastStream's consumer of our class: it has no other place to say so."""
+        client = _Records(**(builder.keywords | arguments))
+        client.owner = self
+        self._client = client
+        return client
+
+    async def _on_batch(self, records: Sequence[ConsumerRecord[Any, Any]]) -> None:
+        """Handle one poll. Never raises: FastStream would poll on, past the failed batch."""
+        client = self._client
+        async with self._hand:
+            if self._stop.is_set() or client is None:
+                return
+            await self._resumed()
+            started = self._last_record = time.monotonic()
+            batch = [self._record(record) for record in records]
+            await self._handle(batch)
+            self._last_record = time.monotonic()
+            if self._stop.is_set() and not self._handled(batch):
+                return
+            await self._commit(client, batch)
+            telemetry.BATCH_SIZE.observe(len(batch))
+            telemetry.BATCH_DURATION.observe(time.monotonic() - started)
+        await asyncio.sleep(min(_MOST_PATIENCE, len(batch) * _PATIENCE_PER_RECORD))
+
+    async def _handle(self, batch: Sequence[Record]) -> None:
+        try:
+            if await self.shell.handle(batch, self._stop):
+                self._note(batch)
+        except Flood as flood:
+            self._note(batch)
+            await self.halt(str(flood))
+        except Exception:  # never expected: the offsets stay, and the process begins anew
+            _log.exception("the shell failed, ending the process")
+            os._exit(1)
+
+    def _note(self, batch: Sequence[Record]) -> None:
+        for record in batch:
+            self._next[self._tp(record)] = record.offset + 1
+
+    def _handled(self, batch: Sequence[Record]) -> bool:
+        return all(self._next.get(self._tp(record), 0) > record.offset for record in batch)
+
+    async def _commit(self, client: AIOKafkaConsumer, batch: Sequence[Record]) -> None:
+        owned = client.assignment()
+        offsets = {tp: self._next[tp] for tp in {self._tp(record) for record in batch} & owned}
+        try:
+            await client.commit(offsets)
+        except (CommitFailedError, IllegalStateError, KafkaError) as error:
+            # Whoever reads these again finds them in the inbox.
+            _log.warning("offsets not committed", reason=type(error).__name__)
+
+    def _record(self, record: ConsumerRecord[Any, Any]) -> Record:
+        return Record(
+            topic=record.topic.removeprefix(self._kafka.topic_prefix),
+            partition=record.partition,
+            offset=record.offset,
+            timestamp=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+            key=record.key,
+            value=record.value,
+            headers=[(name.encode(), value or b"") for name, value in record.headers],
+        )
+
+    def _tp(self, record: Record) -> TopicPartition:
+        return TopicPartition(self._kafka.topic_prefix + record.topic, record.partition)
+
+    async def admit(self, client: AIOKafkaConsumer) -> None:
+        """Withhold new partitions whose offset is ahead of this database: it was restored."""
+        assigned = client.assignment()
+        new = assigned - self._admitted
+        if not new:
+            self._admitted = frozenset(assigned)
+            return
+        async with self._database.transaction() as tx:
+            known = await inbox.positions(tx)
+        for partition in new:
+            committed = await client.committed(partition) or 0
+            stands = known.get(self._logical(partition), 0)
+            self._next[partition] = stands
+            if committed > stands:
+                _log.error(
+                    "the database is behind the group's offset: partition not read, run rewind",
+                    topic=partition.topic,
+                    partition=partition.partition,
+                    lag=committed - stands,
+                )
+                self._withheld.add(partition)
+                client.pause(partition)
+        self._admitted = frozenset(assigned)
+
+    def _logical(self, partition: TopicPartition) -> tuple[str, int]:
+        return partition.topic.removeprefix(self._kafka.topic_prefix), partition.partition
+
+    async def read_one_by_one(
+        self, client: AIOKafkaConsumer
+    ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+        """Go back to the database's positions; take what can be unpacked, skip what can't."""
+        found: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = {}
+        for partition in client.assignment() - self._withheld:
+            client.seek(partition, self._next.get(partition, 0))
+        for partition in client.assignment() - self._withheld:
+            found[partition] = await self._readable(client, partition)
+        return {partition: records for partition, records in found.items() if records}
+
+    async def _readable(
+        self, client: AIOKafkaConsumer, partition: TopicPartition
+    ) -> list[ConsumerRecord[Any, Any]]:
+        records: list[ConsumerRecord[Any, Any]] = []
+        end = (await client.end_offsets([partition]))[partition]
+        while len(records) < self._kafka.consumer_max_records:
+            at = await client.position(partition)
+            if at >= end:
+                break
+            try:
+                polled = await AIOKafkaConsumer.getmany(
+                    client, partition, timeout_ms=1000, max_records=1
+                )
+            except UnicodeDecodeError:
+                if records:  # hand these on first; the next poll comes back to the bad one
+                    client.seek(partition, at)
+                    break
+                await self._skip(partition, at)
+                client.seek(partition, at + 1)
+                continue
+            records += polled.get(partition, [])
+            if not polled:
+                break
+        return records
+
+    async def _skip(self, partition: TopicPartition, offset: int) -> None:
+        topic, number = self._logical(partition)
+        now = datetime.now(UTC)
+        await self.shell.skip_unreadable(Record(topic, number, offset, now, None, None, []))
+        self._next[partition] = offset + 1
+
+    async def halt(self, reason: str) -> None:
+        """Stop for an operator, in a row: a restart must not run into the same flood."""
+        _log.error("consumer halted: it is the deploy, not the data", reason=reason)
+        self.halted = reason
+        async with self._database.transaction() as tx:
+            await tx.execute(
+                "INSERT INTO consumer_halts (consumer, reason) VALUES ($1, $2) "
+                "ON CONFLICT DO NOTHING",
+                self.group,
+                reason,
+            )
+
+    async def _look_for_halt(self) -> None:
+        async with self._database.transaction() as tx:
+            reason = await tx.fetchval(
+                "SELECT reason FROM consumer_halts WHERE consumer = $1", self.group
+            )
+        if self.halted and reason is None:
+            _log.info("consumer resumed by an operator")
+            self.shell.forget_failures()
+        self.halted = reason
+
+    async def _resumed(self) -> None:
+        while self.halted and not self._stop.is_set():
+            await _wait(self._stop, 1.0)
+
+    async def _look(self) -> None:
+        """See how far behind we are, whether an operator resumed us, and whether we are stuck."""
+        try:
+            await self._look_for_halt()
+            lag = await self._measure_lag()
+        except (Unavailable, KafkaError, OSError) as error:
+            _log.warning("can't look at lag or halts", reason=type(error).__name__)
+            return
+        quiet = time.monotonic() - self._last_record
+        busy = self._hand.locked() or self.halted is not None
+        if lag and not busy and quiet > self._kafka.consumer_watchdog.total_seconds():
+            # aiokafka may stick after a broker restart (its #847, #703): begin anew.
+            _log.error("records wait and none comes: ending the process", lag=lag)
+            os._exit(1)
+
+    async def _measure_lag(self) -> int:
+        client = self._client
+        readable = (client.assignment() - self._withheld) if client else set()
+        if client is None or not readable:
+            return 0
+        ends = await client.end_offsets(list(readable))
+        total = 0
+        for partition, end in ends.items():
+            lag = max(0, end - await client.position(partition))
+            telemetry.CONSUMER_LAG.labels(partition.topic, partition.partition).set(lag)
+            total += lag
+        return total
+
+    @property
+    def withheld(self) -> int:
+        """Count the partitions that are not read because the database is behind them."""
+        return len(self._withheld)
+
+
+def _security(options: dict[str, Any]) -> BaseSecurity | None:
+    protocol = options["security_protocol"]
+    if protocol == "PLAINTEXT":
+        return None
+    context = options.get("ssl_context")
+    if not protocol.startswith("SASL"):
+        return BaseSecurity(ssl_context=context, use_ssl=True)
+    kinds = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
+    return kinds[options["sasl_mechanism"]](
+        username=options["sasl_plain_username"],
+        password=options["sasl_plain_password"],
+        ssl_context=context,
+        use_ssl=context is not None,
+    )
+
+
+async def _untouched_message(records: tuple[ConsumerRecord[Any, Any], ...]) -> KafkaMessage:
+    """Wrap the records as they are: FastStream 0.7.8's own parser decodes every header as UTF-8,
+    and one bad header drops the whole batch."""
+    return KafkaMessage(body=records, raw_message=records, consumer=_NO_CONSUMER)
+
+
+async def _untouched_records(message: KafkaMessage) -> object:
+    return message.body
+
+
+class _NoConsumer:
+    """Stands where FastStream would acknowledge; we commit explicit offsets ourselves."""
+
+    async def commit(self) -> None:
+        """Do nothing: FastStream's own commit covers partitions that were not handled."""
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Do nothing."""
+
+
+_NO_CONSUMER = _NoConsumer()
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
+

@@ -1,0 +1,149 @@
+"""Loops over rows with a due time: work outside any transaction, and timers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+from common import telemetry
+from common.database import Database, Transaction
+from common.errors import Contended, Unavailable
+from common.message import uuid7
+
+R = TypeVar("R")
+O = TypeVar("O")  # noqa: E741  the outcome, beside R, the row
+
+_log = telemetry.get_logger()
+
+
+class Loop(Protocol):
+    """Anything that runs beside the consumer until it is told to stop."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set, then finish what is in hand and return."""
+
+
+@dataclass
+class SweepLoop:
+    """Calls `sweep` until it finds nothing, then waits for the bell or the poll interval."""
+
+    name: str
+    database: Database
+    sweep: Callable[[], Awaitable[int]]
+    poll: timedelta
+    bell: str = "timers"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sweep until told to stop; a database that is away is waited for."""
+        while not stop.is_set():
+            try:
+                found = await self.sweep()
+            except (Unavailable, Contended) as error:
+                _log.warning("sweep waits", name=self.name, reason=str(error))
+                found = 0
+            if not found:
+                await wait_either(stop, self.database, self.bell, self.poll)
+
+
+@dataclass
+class DueLoop(Generic[R, O]):
+    """Leases due rows, works on each outside any transaction, settles outcomes in batches."""
+
+    name: str
+    database: Database
+    lease: Callable[[Transaction, int, UUID, timedelta], Awaitable[list[R]]]
+    """Lease at most so many rows under this token for that long, SKIP LOCKED, and do no more."""
+    work: Callable[[R], Awaitable[O]]
+    """Answer an outcome for every failure that can be expected; called with nothing locked."""
+    settle: Callable[[Sequence[tuple[R, O]]], Awaitable[None]]
+    """Apply a batch of outcomes in a transaction of its own."""
+    lease_for: timedelta
+    poll: timedelta
+    bell: str
+    concurrency: int = 32
+    _working: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _finished: list[tuple[R, O]] = field(default_factory=list, init=False)
+    _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Lease, work and settle until told to stop; then settle what was still in hand."""
+        settling = asyncio.create_task(self._settle_all(stop))
+        while not stop.is_set():
+            free = self.concurrency - len(self._working)
+            rows = await self._lease(free) if free else []
+            for row in rows:
+                task = asyncio.create_task(self._work(row))
+                self._working.add(task)
+                task.add_done_callback(self._working.discard)
+            if free and len(rows) == free:
+                continue
+            if free:
+                await wait_either(stop, self.database, self.bell, self.poll)
+            else:
+                await asyncio.wait(self._working, return_when=asyncio.FIRST_COMPLETED)
+        if self._working:
+            await asyncio.wait(self._working)
+        self._news.set()
+        await settling
+
+    async def _lease(self, free: int) -> list[R]:
+        try:
+            async with self.database.transaction() as tx:
+                return await self.lease(tx, free, uuid7(), self.lease_for)
+        except (Unavailable, Contended) as error:
+            _log.warning("lease waits", name=self.name, reason=str(error))
+            await asyncio.sleep(0.1)
+            return []
+
+    async def _work(self, row: R) -> None:
+        try:
+            outcome = await self.work(row)
+        except Exception:  # a bug: the lease runs out and the row is tried again
+            _log.exception("work failed", name=self.name)
+            return
+        self._finished.append((row, outcome))
+        self._news.set()
+
+    async def _settle_all(self, stop: asyncio.Event) -> None:
+        """Settle what is finished; what finishes meanwhile makes up the next batch."""
+        while not (stop.is_set() and not self._working and not self._finished):
+            await self._news.wait()
+            self._news.clear()
+            batch, self._finished = self._finished, []
+            if batch:
+                await self._settle(batch)
+
+    async def _settle(self, batch: Sequence[tuple[R, O]]) -> None:
+        try:
+            await self.settle(batch)
+        except (Unavailable, Contended) as error:
+            _log.warning("settling waits", name=self.name, reason=str(error))
+            await asyncio.sleep(0.2)
+            if len(batch) > 1 and isinstance(error, Contended):
+                half = len(batch) // 2
+                await self._settle(batch[:half])
+                await self._settle(batch[half:])
+                return
+            self._finished[:0] = batch
+            self._news.set()
+        except Exception:
+            if len(batch) == 1:
+                _log.exception("outcome can't be settled", name=self.name)
+                return
+            for each in batch:
+                await self._settle([each])
+
+
+async def wait_either(
+    stop: asyncio.Event, database: Database, bell: str, timeout: timedelta
+) -> None:
+    """Wait until told to stop, until the bell rings, or until the time is up."""
+    ringing = asyncio.create_task(database.bell(bell).wait(timeout.total_seconds()))
+    stopping = asyncio.create_task(stop.wait())
+    _, pending = await asyncio.wait({ringing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()

@@ -1,0 +1,225 @@
+"""What is taken and not handled: one row a message, deleted only by whoever handles it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+
+from common import inbox
+from common.database import Transaction
+from common.dead_letter import Failure, Record, escaped
+from common.errors import Poison, UnknownSchema
+
+ParkedState = Literal["retry", "dead", "skipped", "discarded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A message that waits: in its key's order (retry), for an operator (dead), or aside."""
+
+    record: Record
+    seq: int
+    event_id: UUID | None
+    state: ParkedState
+    failure: Failure
+    state_version: int | None = None
+    row_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often and how fast a parked message is tried again."""
+
+    first_delay: timedelta
+    max_delay: timedelta
+    attempts: int
+
+    def delay(self, attempt: int) -> timedelta:
+        """Wait up to twice as long after each attempt; full jitter keeps retries apart."""
+        longest = min(self.max_delay, self.first_delay * 2 ** min(attempt, 30))
+        return longest * random.random()  # noqa: S311  spreads load, guards nothing
+
+
+def failure_of(error: BaseException, now: datetime) -> Failure:
+    """Describe a first failure by its class and, only where the text is our own, its words."""
+    kind = f"{type(error).__module__}.{type(error).__qualname__}"
+    ours = isinstance(error, Poison | UnknownSchema)
+    return Failure(kind, escaped(str(error) if ours else kind), 1, now, now)
+
+
+def repeated(failure: Failure, before: Failure) -> Failure:
+    """Count a failure on top of those before it."""
+    return replace(failure, attempts=before.attempts + 1, first_at=before.first_at)
+
+
+def waits_behind(now: datetime) -> Failure:
+    """Describe a message that did not fail: an earlier one of its key did."""
+    return Failure("behind", "an earlier message of this key waits", 0, now, now)
+
+
+async def blocked_keys(tx: Transaction, keys: Iterable[bytes]) -> set[bytes]:
+    """Find the keys whose earlier message waits: what comes later must wait behind it."""
+    rows = await tx.fetch(
+        """
+        SELECT DISTINCT key FROM parked
+         WHERE key = ANY($1::bytea[]) AND state IN ('retry', 'dead') AND state_version IS NULL
+        """,
+        list(set(keys)),
+    )
+    return {row["key"] for row in rows}
+
+
+async def add(tx: Transaction, parked: Sequence[Parked]) -> list[Parked]:
+    """Park messages; answers those that were not parked before (a poison record may return)."""
+    return [each for each in parked if await _insert(tx, each)]
+
+
+async def _insert(tx: Transaction, parked: Parked) -> bool:
+    record, failure = parked.record, parked.failure
+    inserted = await tx.fetchval(
+        """
+        INSERT INTO parked AS p
+               (seq, key, event_id, topic, partition, "offset", header_names, header_values,
+                payload, digest, recorded_at, state_version, state, attempt, next_at,
+                error_class, error, parked_at, failed_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, now(),
+                $15, $16, $17, $18)
+            ON CONFLICT DO NOTHING
+        RETURNING id
+        """,
+        parked.seq,
+        record.key,
+        parked.event_id,
+        record.topic,
+        record.partition,
+        record.offset,
+        [name for name, _ in record.headers],
+        [value for _, value in record.headers],
+        record.value,
+        inbox.digest_of(record.value),
+        record.timestamp,
+        parked.state_version,
+        parked.state,
+        failure.attempts,
+        failure.error_class,
+        failure.error,
+        failure.first_at,
+        failure.last_at,
+    )
+    return inserted is not None
+
+
+async def add_state(tx: Transaction, parked: Parked) -> None:
+    """Park a state topic's record: of one key only the newest is worth keeping."""
+    await tx.execute(
+        "DELETE FROM parked WHERE topic = $1 AND key = $2 AND state_version < $3",
+        parked.record.topic,
+        parked.record.key,
+        parked.state_version,
+    )
+    await _insert(tx, parked)
+
+
+async def forget_states(tx: Transaction, topic: str, versions: dict[bytes, int]) -> None:
+    """Drop parked records of keys of which something as new, or newer, is handled now."""
+    await tx.execute(
+        """
+        DELETE FROM parked USING unnest($2::bytea[], $3::bigint[]) AS h (key, version)
+         WHERE parked.topic = $1 AND parked.key = h.key AND parked.state_version <= h.version
+        """,
+        topic,
+        list(versions),
+        list(versions.values()),
+    )
+
+
+async def take_heads(tx: Transaction, limit: int) -> list[Parked]:
+    """Lock the due messages that nothing of their key stands before; others take the rest."""
+    rows = await tx.fetch(
+        """
+        SELECT * FROM parked AS p
+         WHERE state = 'retry' AND next_at <= now()
+           AND (state_version IS NOT NULL OR NOT EXISTS (
+                SELECT FROM parked AS o
+                 WHERE o.key = p.key AND o.seq < p.seq AND o.state IN ('retry', 'dead')
+                   AND o.state_version IS NULL))
+         ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED
+        """,
+        limit,
+    )
+    return [_parked(row) for row in rows]
+
+
+def _parked(row: asyncpg.Record) -> Parked:
+    return Parked(
+        record=Record(
+            topic=row["topic"],
+            partition=row["partition"],
+            offset=row["offset"],
+            timestamp=row["recorded_at"],
+            key=row["key"],
+            value=row["payload"],
+            headers=list(zip(row["header_names"], row["header_values"], strict=True)),
+        ),
+        seq=row["seq"],
+        event_id=row["event_id"],
+        state=row["state"],
+        failure=Failure(
+            row["error_class"], row["error"], row["attempt"], row["parked_at"], row["failed_at"]
+        ),
+        state_version=row["state_version"],
+        row_id=row["id"],
+    )
+
+
+async def delete(tx: Transaction, parked: Sequence[Parked]) -> None:
+    """Drop what this transaction has handled."""
+    await tx.execute(
+        "DELETE FROM parked WHERE id = ANY($1::bigint[])", [each.row_id for each in parked]
+    )
+
+
+async def failed_again(
+    tx: Transaction, parked: Parked, *, state: ParkedState, failure: Failure, delay: timedelta
+) -> None:
+    """Note another failed attempt, and when the next one is due."""
+    await tx.execute(
+        """
+        UPDATE parked SET state = $2, attempt = $3, error_class = $4, error = $5, failed_at = $6,
+               next_at = now() + $7
+         WHERE id = $1
+        """,
+        parked.row_id,
+        state,
+        failure.attempts,
+        failure.error_class,
+        failure.error,
+        failure.last_at,
+        delay,
+    )
+
+
+async def count_blocked_keys(tx: Transaction) -> int:
+    """Count the keys that wait behind a failed message."""
+    return int(
+        await tx.fetchval(
+            """
+            SELECT count(DISTINCT key) FROM parked
+             WHERE state IN ('retry', 'dead') AND state_version IS NULL
+            """
+        )
+    )
+
+
+async def next_due_in(tx: Transaction) -> float | None:
+    """Tell in how many seconds the next retry is due, if any waits."""
+    seconds = await tx.fetchval(
+        "SELECT extract(epoch FROM min(next_at) - now())::float FROM parked WHERE state = 'retry'"
+    )
+    return None if seconds is None else float(seconds)

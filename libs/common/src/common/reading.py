@@ -1,0 +1,202 @@
+"""From a raw record to something a service can decide on, or the reason why it can't."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from common import avro, inbox
+from common.dead_letter import Record
+from common.errors import Poison, UnknownSchema
+from common.message import Event, Received, StateRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A type that this service does not decide on: never decoded."""
+
+    record: Record
+    type_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TooOld:
+    """An id from before the inbox's oldest partition: handled once, long ago."""
+
+    record: Record
+    type_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A record that can't be decoded, and never will be."""
+
+    record: Record
+    reason: Poison
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A record with an identity that can be claimed; the event is missing on deploy skew."""
+
+    record: Record
+    event_id: UUID
+    received: Received | None
+    skew: UnknownSchema | None = None
+    digest: bytes = field(default=b"")
+
+    @property
+    def key(self) -> bytes:
+        """Be claimed under the record's key."""
+        return self.record.key or b""
+
+    @property
+    def topic(self) -> str:
+        """Be claimed under the record's topic."""
+        return self.record.topic
+
+    @property
+    def partition(self) -> int:
+        """Be claimed under the record's partition."""
+        return self.record.partition
+
+    @property
+    def offset(self) -> int:
+        """Be claimed under the record's offset."""
+        return self.record.offset
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A state topic's record; without a value it is a tombstone."""
+
+    record: Record
+    event_type: type[Event]
+    state: StateRecord | None
+    version: int
+    skew: UnknownSchema | None = None
+
+
+Reading = Ignored | TooOld | Bad | Taken | Stated
+
+
+class Reader:
+    """Reads the records of the topics that one service subscribes to."""
+
+    def __init__(self, wanted: Mapping[type[Event], Any], states: Mapping[type[Event], Any]) -> None:
+        self._wanted = {(each.TOPIC, each.type_name()): each for each in wanted}
+        self._states = {each.TOPIC: each for each in states}
+
+    @property
+    def topics(self) -> list[str]:
+        """List what to subscribe to."""
+        return sorted({topic for topic, _ in self._wanted} | set(self._states))
+
+    def read(self, record: Record, now: datetime) -> Reading:
+        """Look at the type first, then decode this record alone: a bad one spoils no other."""
+        try:
+            type_name = _text(record, b"ce_type")
+            if event_type := self._states.get(record.topic):
+                return _stated(record, event_type, type_name)
+            wanted = self._wanted.get((record.topic, type_name))
+            if wanted is None:
+                return Ignored(record, type_name)
+            return _taken(record, wanted, now)
+        except Poison as reason:
+            return Bad(record, reason)
+
+
+def _text(record: Record, name: bytes) -> str:
+    try:
+        value = record.header(name)
+    except UnicodeDecodeError as error:
+        raise Poison(f"header {name.decode()} is not UTF-8") from error
+    if not value:
+        raise Poison(f"header {name.decode()} is missing")
+    return value
+
+
+def _uuid(record: Record, name: bytes) -> UUID:
+    text = _text(record, name)
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise Poison(f"header {name.decode()} is not a UUID") from error
+
+
+def _optional_text(record: Record, name: bytes) -> str | None:
+    return _text(record, name) if any(each == name for each, _ in record.headers) else None
+
+
+def _taken(record: Record, event_type: type[Event], now: datetime) -> Taken | TooOld:
+    _check_source(record)
+    event_id = _uuid(record, b"ce_id")
+    if not inbox.check_id(event_id, now):
+        return TooOld(record, event_type.type_name())
+    if not record.key or record.value is None:
+        raise Poison("an event needs a key and a value")
+    digest = inbox.digest_of(record.value)
+    try:
+        event = avro.decode(record.value, event_type)
+    except UnknownSchema as skew:
+        return Taken(record, event_id, None, skew, digest)
+    if event.key().encode() != record.key:
+        raise Poison(f"the key is not the event's {event_type.KEY}")
+    return Taken(record, event_id, _received(record, event_id, event), None, digest)
+
+
+def _received(record: Record, event_id: UUID, event: Event) -> Received:
+    caused = _optional_text(record, b"ce_causationid")
+    return Received(
+        event=event,
+        event_id=event_id,
+        key=record.key or b"",
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        occurred_at=_time(record),
+        correlation_id=_optional_text(record, b"ce_correlationid") or str(event_id),
+        causation_id=_uuid(record, b"ce_causationid") if caused else None,
+        traceparent=_optional_text(record, b"traceparent"),
+    )
+
+
+def _time(record: Record) -> datetime:
+    try:
+        moment = datetime.fromisoformat(_text(record, b"ce_time"))
+    except ValueError as error:
+        raise Poison("header ce_time is not RFC 3339") from error
+    if moment.tzinfo is None:
+        raise Poison("header ce_time has no zone")
+    return moment
+
+
+def _check_source(record: Record) -> None:
+    """Believe only the one producer that the topic has: a topic is input like any other."""
+    if _text(record, b"ce_source") != f"/{avro.source_of(record.topic)}":
+        raise Poison("ce_source is not this topic's producer")
+
+
+def _stated(record: Record, event_type: type[Event], type_name: str) -> Stated | Ignored:
+    if type_name != event_type.type_name():
+        return Ignored(record, type_name)
+    _check_source(record)
+    if not record.key:
+        raise Poison("a state record needs a key")
+    version = _text(record, b"ce_version")
+    if not version.isascii() or not version.isdigit() or len(version) > 18:  # noqa: PLR2004  fits a bigint
+        raise Poison("header ce_version is not a counter")
+    event_id = _uuid(record, b"ce_id")
+    try:
+        key = record.key.decode()
+        event = avro.decode(record.value, event_type) if record.value is not None else None
+    except UnicodeDecodeError as error:
+        raise Poison("the key is not UTF-8") from error
+    except UnknownSchema as skew:
+        return Stated(record, event_type, None, int(version), skew)
+    if event is not None and event.key() != key:
+        raise Poison(f"the key is not the event's {event_type.KEY}")
+    return Stated(record, event_type, StateRecord(key, int(version), event, event_id), int(version))

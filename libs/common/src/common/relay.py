@@ -1,0 +1,304 @@
+"""The loop that carries outbox rows to Kafka, in order per key.
+
+Rows are deleted when the broker has acknowledged them: a row's presence is the truth, never a
+position. The floor only spares the scan over rows that are dead and not yet vacuumed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnsupportedForMessageFormatError,
+)
+
+from common import outbox, telemetry
+from common.broker import client_options
+from common.database import Database, failures_named
+from common.errors import Contended, Unavailable
+from common.settings import KafkaSettings
+
+_LIMIT = 500
+"""Rows of one read: enough to fill a request to each partition, short enough to stay fresh."""
+_MAX_BATCH_BYTES = 512 * 1024
+"""aiokafka sends one batch per partition per request, so large ones; the broker takes 1 MiB."""
+_BUSY_POLL, _REST_POLL = 0.01, 0.25
+"""Seconds: what another process appended is seen soon while there is work, cheaply at rest."""
+_UPKEEP = 2.0
+"""Seconds between looks for free shards, freed keys and the size of the outbox."""
+_REFUSED_FOR_GOOD = (
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    InvalidTimestampError,
+    UnsupportedForMessageFormatError,
+)
+
+_POLL = """
+SELECT pg_snapshot_xmin(s.now)::text::bigint AS xmin, pg_snapshot_xmax(s.now)::text::bigint AS xmax,
+       o.*
+  FROM (SELECT pg_current_snapshot() AS now) AS s
+  LEFT JOIN LATERAL (
+        SELECT id, topic, aggregateid, payload, header_names, header_values, created_at
+          FROM outbox
+         WHERE id > $1 AND shard = ANY($2::smallint[]) AND refused IS NULL
+           AND (aggregateid IS NULL OR aggregateid <> ALL($3::bytea[]))
+         ORDER BY id LIMIT $4
+       ) AS o ON true
+ ORDER BY o.id
+"""
+
+_log = telemetry.get_logger()
+
+
+@dataclass
+class Floor:
+    """The id below which nothing can appear any more: sound, where a plain cursor is not.
+
+    A row may commit long after a higher id was read. Such a row's transaction was running when
+    the higher id was seen, so it is over once a later snapshot's xmin has reached the earlier
+    snapshot's xmax; the poll that brings that news, read from the old floor, has seen its rows.
+    """
+
+    value: int = 0
+    _candidate: tuple[int, int] | None = None
+    """(highest id of a poll, xmax of its snapshot)"""
+
+    def observe(self, *, xmin: int, xmax: int, ids: Sequence[int], ceiling: int | None) -> None:
+        """Learn from a poll; `ceiling` is the first id that must still be read again, if any."""
+        if self._candidate is not None:
+            highest, seen_xmax = self._candidate
+            if xmin >= seen_xmax:
+                pending = [*ids[:1], *([ceiling] if ceiling is not None else [])]
+                self.value = max(self.value, min([highest, *(id_ - 1 for id_ in pending)]))
+                self._candidate = None
+        if self._candidate is None and ids:
+            self._candidate = (ids[-1], xmax)
+
+
+@dataclass
+class _Owned:
+    """What lives and dies with one database connection: its locks, and what is known under them."""
+
+    connection: asyncpg.Connection[asyncpg.Record]
+    shards: set[int] = field(default_factory=set)
+    floor: Floor = field(default_factory=Floor)
+    blocked: dict[bytes, int] = field(default_factory=dict)
+    """key → its first refused id; the key's later rows wait behind it"""
+    upkeep_at: float = 0.0
+
+
+class Relay:
+    """Carries the rows of the shards it owns; another process's relay carries the rest."""
+
+    def __init__(self, database: Database, kafka: KafkaSettings) -> None:
+        self._database = database
+        self._kafka = kafka
+        self._producer: AIOKafkaProducer | None = None
+        self._partitions: dict[str, int] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Relay until told to stop; then once more, so that what is announced is also sent."""
+        wait = 0.1
+        while not stop.is_set():
+            try:
+                await self._own_and_carry(stop)
+            except (Unavailable, Contended, KafkaError, OSError) as error:
+                _log.warning("relay waits", reason=type(error).__name__, error=str(error))
+            except Exception:  # a bug must not end the relay for good: rows would wait for ever
+                _log.exception("relay failed, beginning again")
+            else:
+                wait = 0.1
+                continue
+            await self._drop_producer()
+            await self._database.bell(outbox.BELL).wait(wait)
+            wait = min(wait * 2, 5.0)
+        await self._drop_producer()
+
+    async def _own_and_carry(self, stop: asyncio.Event) -> None:
+        owned = _Owned(await self._database.connect_direct())
+        loop = asyncio.get_running_loop()
+        try:
+            with failures_named():
+                while True:
+                    if loop.time() >= owned.upkeep_at:
+                        await self._keep_up(owned)
+                        owned.upkeep_at = loop.time() + _UPKEEP
+                    carried = await self._carry(owned)
+                    if stop.is_set() and carried == 0:
+                        return
+                    if carried < _LIMIT:
+                        bell = self._database.bell(outbox.BELL)
+                        await bell.wait(_BUSY_POLL if carried else _REST_POLL)
+        finally:
+            telemetry.OUTBOX_LEADER.set(0)
+            owned.connection.terminate()
+
+    async def _keep_up(self, owned: _Owned) -> None:
+        """Take shards that nobody owns, see which keys are refused, and measure what waits."""
+        rows = await owned.connection.fetch(
+            """
+            SELECT shard FROM generate_series(0, $1 - 1) AS shard
+             WHERE shard <> ALL($2::int[])
+               AND pg_try_advisory_lock(hashtext(current_schema || '.outbox'), shard)
+            """,
+            outbox.SHARDS,
+            list(owned.shards),
+        )
+        if rows:
+            owned.shards |= {row["shard"] for row in rows}
+            owned.floor = Floor()  # it was found without these shards' rows
+            _log.info("relay owns shards", count=len(owned.shards))
+        refused = await owned.connection.fetch(
+            "SELECT aggregateid, min(id) AS id FROM outbox WHERE refused IS NOT NULL GROUP BY 1"
+        )
+        owned.blocked = {row["aggregateid"] or b"": row["id"] for row in refused}
+        telemetry.OUTBOX_LEADER.set(len(owned.shards))
+        await self._measure(owned)
+
+    async def _measure(self, owned: _Owned) -> None:
+        row = await owned.connection.fetchrow(
+            """
+            SELECT count(*) AS pending, extract(epoch FROM now() - min(created_at))::float AS age
+              FROM (SELECT created_at FROM outbox WHERE id > $1 ORDER BY id LIMIT 10000) AS o
+            """,
+            owned.floor.value,
+        )
+        telemetry.OUTBOX_PENDING.set(row["pending"] if row else 0)
+        telemetry.OUTBOX_OLDEST.set((row["age"] if row else None) or 0.0)
+
+    async def _carry(self, owned: _Owned) -> int:
+        """Read, produce, await every acknowledgement, delete: one round, one statement each."""
+        if not owned.shards:
+            return 0
+        rows = await owned.connection.fetch(
+            _POLL, owned.floor.value, list(owned.shards), list(owned.blocked), _LIMIT
+        )
+        xmin, xmax = rows[0]["xmin"], rows[0]["xmax"]
+        pending = [row for row in rows if row["id"] is not None]
+        owned.floor.observe(
+            xmin=xmin,
+            xmax=xmax,
+            ids=[row["id"] for row in pending],
+            ceiling=min(owned.blocked.values(), default=None),
+        )
+        if pending:
+            done, refused = await self._produce(pending)
+            await self._settle(owned, done, refused)
+        return len(pending)
+
+    async def _settle(
+        self, owned: _Owned, done: Sequence[asyncpg.Record], refused: dict[int, str]
+    ) -> None:
+        await owned.connection.execute(
+            "DELETE FROM outbox WHERE id = ANY($1::bigint[])", [row["id"] for row in done]
+        )
+        now = datetime.now(UTC)
+        for row in done:
+            telemetry.OUTBOX_PUBLISHED.labels(row["topic"]).inc()
+            telemetry.OUTBOX_DELAY.observe((now - row["created_at"]).total_seconds())
+        for row_id, reason in refused.items():
+            _log.error("broker refuses an event for good, its key waits", reason=reason)
+            await owned.connection.execute(
+                "UPDATE outbox SET refused = $2 WHERE id = $1", row_id, reason
+            )
+            owned.upkeep_at = 0.0
+
+    async def _produce(
+        self, rows: Sequence[asyncpg.Record]
+    ) -> tuple[list[asyncpg.Record], dict[int, str]]:
+        """Send each partition's rows in order; answers the acknowledged ones and the refused."""
+        producer = await self._ready_producer()
+        lanes: dict[tuple[str, int], list[asyncpg.Record]] = defaultdict(list)
+        for row in rows:
+            topic = self._kafka.topic_prefix + row["topic"]
+            lanes[topic, await self._partition(producer, topic, row["aggregateid"])].append(row)
+        results = await asyncio.gather(
+            *(self._send_lane(producer, *lane, rows) for lane, rows in lanes.items())
+        )
+        done = [row for acknowledged, _ in results for row in acknowledged]
+        return done, {id_: why for _, refused in results for id_, why in refused.items()}
+
+    async def _partition(self, producer: AIOKafkaProducer, topic: str, key: bytes | None) -> int:
+        if topic not in self._partitions:
+            self._partitions[topic] = len(await producer.partitions_for(topic))
+        return outbox.key_hash(key) % self._partitions[topic] if key is not None else 0
+
+    async def _send_lane(
+        self, producer: AIOKafkaProducer, topic: str, partition: int, rows: list[asyncpg.Record]
+    ) -> tuple[list[asyncpg.Record], dict[int, str]]:
+        """Send one partition's rows: the next batch leaves after the one before is acknowledged."""
+        done: list[asyncpg.Record] = []
+        refused: dict[int, str] = {}
+        refused_keys: set[bytes | None] = set()
+        size = len(rows)
+        while rows:
+            batch = producer.create_batch()
+            count = 0
+            for row in rows[:size]:
+                if not _append(batch, row):
+                    break
+                count += 1
+            try:
+                await (await producer.send_batch(batch, topic, partition=partition))
+            except _REFUSED_FOR_GOOD as error:
+                if count > 1:
+                    size = 1  # one of these: find out which
+                    continue
+                refused[rows[0]["id"]] = type(error).__name__
+                refused_keys.add(rows[0]["aggregateid"])
+                rows = [row for row in rows if row["aggregateid"] not in refused_keys]
+                continue
+            done += rows[:count]
+            rows = rows[count:]
+        return done, refused
+
+    async def _ready_producer(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                **client_options(self._kafka),
+                acks="all",
+                enable_idempotence=True,
+                compression_type="zstd",
+                max_batch_size=_MAX_BATCH_BYTES,
+                linger_ms=0,
+            )
+            try:
+                await producer.start()
+            except BaseException:
+                await producer.stop()
+                raise
+            self._producer = producer
+        return self._producer
+
+    async def _drop_producer(self) -> None:
+        """A time-out leaves the outcome unknown, and aiokafka's idempotent producer may stay stuck
+        (its #1017): a new one sends the rows again, and duplicates are the inbox's job."""
+        producer, self._producer = self._producer, None
+        self._partitions.clear()
+        if producer is not None:
+            try:
+                async with asyncio.timeout(5):
+                    await producer.stop()
+            except (TimeoutError, KafkaError) as error:
+                _log.warning("producer did not stop", reason=type(error).__name__)
+
+
+def _append(batch: object, row: asyncpg.Record) -> bool:
+    headers = [
+        (name.decode(), value)
+        for name, value in zip(row["header_names"], row["header_values"], strict=True)
+    ]
+    metadata = batch.append(  # type: ignore
+        timestamp=None, key=row["aggregateid"], value=row["payload"], headers=headers
+    )
+    return metadata is not None
