@@ -51,15 +51,22 @@ class AdjustStock:
 
 
 def add(command: AddProduct) -> Shelf:
+    """Make an empty shelf: its first stock is a movement like any other."""
     return Shelf(
         sku=command.sku,
         name=command.name,
         price=command.price,
         active=True,
-        counts=Counts(available=command.stock),
+        counts=Counts(),
         low_stock=command.low_stock,
         version=1,
     )
+
+
+def fill(command: AddProduct) -> tuple[Movement, ...]:
+    if not command.stock:
+        return ()
+    return (Movement(command.sku, MovementKind.INITIAL, command.stock),)
 
 
 def change(shelf: Shelf, command: ChangeProduct) -> Shelf:

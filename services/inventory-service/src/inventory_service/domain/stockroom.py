@@ -165,13 +165,16 @@ class Stockroom:
     """All rows that one batch needs, and what the batch did to them."""
 
     reservations: dict[UUID, Reservation] = field(default_factory=dict)
+    stored: dict[UUID, Reservation] = field(init=False)
+    """The reservations as they were loaded."""
     shelves: dict[str, Shelf] = field(default_factory=dict)
     refunds: set[UUID] = field(default_factory=set)
-    changed: set[UUID] = field(default_factory=set)
-    announced: set[str] = field(default_factory=set)
     restocks: list[Restocked] = field(default_factory=list)
     ledger: list[tuple[Movement, UUID | None]] = field(default_factory=list)
     """Movements with the id of the event that caused them."""
+
+    def __post_init__(self) -> None:
+        self.stored = dict(self.reservations)
 
     def reservation(self, order_id: UUID) -> Reservation:
         return self.reservations.get(order_id) or Reservation(order_id)
@@ -201,20 +204,27 @@ class Stockroom:
         match change:
             case Reservation():
                 self.reservations[change.order_id] = change
-                self.changed.add(change.order_id)
             case Movement():
                 self.shelves[change.sku] = self.shelves[change.sku].moved(change)
                 self.ledger.append((change, event_id))
             case Announced():
                 shelf = self.shelves[change.sku]
                 self.shelves[change.sku] = replace(shelf, version=change.version)
-                self.announced.add(change.sku)
             case Restocked():
                 self.refunds.add(change.refund_id)
                 self.restocks.append(change)
             case _:
                 message = f"no change of a stockroom: {type(change).__name__}"
                 raise TypeError(message)
+
+    def changed_reservations(self) -> list[Reservation]:
+        return [each for key, each in self.reservations.items() if each != self.stored.get(key)]
+
+    def changed_lines(self) -> Iterator[tuple[UUID, HeldLine]]:
+        for each in self.changed_reservations():
+            before = self.stored.get(each.order_id)
+            known = set(before.lines) if before else ()
+            yield from ((each.order_id, line) for line in each.lines if line not in known)
 
     def deltas(self) -> dict[str, Counts]:
         """Sum the ledger up, so that counts can never differ from it."""

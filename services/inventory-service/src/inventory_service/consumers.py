@@ -1,0 +1,25 @@
+"""Inventory's part of the saga as a table: what it decides on, and how."""
+
+from __future__ import annotations
+
+from common.message import Decisions
+
+from inventory_service.domain import reservations
+from inventory_service.domain.stockroom import Stockroom
+from inventory_service.messages import (
+    OrderCancelRequested,
+    OrderConfirmed,
+    OrderExpired,
+    OrderPlaced,
+    OrderRejected,
+    RefundRequested,
+)
+
+DECISIONS: Decisions[Stockroom] = {
+    OrderPlaced: reservations.reserve,
+    OrderConfirmed: reservations.commit,
+    OrderRejected: reservations.close,
+    OrderExpired: reservations.close,
+    OrderCancelRequested: reservations.close,
+    RefundRequested: reservations.restock,
+}

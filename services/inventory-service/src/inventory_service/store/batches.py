@@ -1,0 +1,213 @@
+"""Load and save of a batch's stockroom: every row locked once, in one order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+import asyncpg
+from common.database import Transaction
+from common.message import Received
+
+from inventory_service.domain.stockroom import (
+    Counts,
+    HeldLine,
+    Reservation,
+    ReservationState,
+    Shelf,
+    Stockroom,
+)
+from inventory_service.messages import Money, OrderPlaced, RefundRequested
+
+
+async def load(tx: Transaction, batch: Sequence[Received]) -> Stockroom:
+    """Lock and read what the batch needs: reservations by order id, then stock by sku."""
+    events = [message.event for message in batch]
+    order_ids = {UUID(event.key()) for event in events}
+    reservations = await _lock_reservations(tx, sorted(order_ids))
+    refund_ids = {event.refund_id for event in events if isinstance(event, RefundRequested)}
+    refunds = await _known_refunds(tx, refund_ids) if refund_ids else set()
+    placed = {
+        line.sku for event in events if isinstance(event, OrderPlaced) for line in event.lines
+    }
+    held = {line.sku for each in reservations.values() for line in each.lines if line.held}
+    return Stockroom(reservations, await lock_shelves(tx, placed | held), refunds)
+
+
+async def save(tx: Transaction, room: Stockroom) -> None:
+    """Write what the batch changed, one statement a table."""
+    await _save_reservations(tx, room.changed_reservations())
+    await _save_lines(tx, list(room.changed_lines()))
+    await _save_stock(tx, room)
+    await _save_movements(tx, room)
+    if room.restocks:
+        await tx.execute(
+            """
+            INSERT INTO restocks (refund_id, order_id)
+            SELECT * FROM unnest($1::uuid[], $2::uuid[])
+            """,
+            [each.refund_id for each in room.restocks],
+            [each.order_id for each in room.restocks],
+        )
+
+
+async def lock_shelves(tx: Transaction, skus: Iterable[str]) -> dict[str, Shelf]:
+    """Lock the products that exist, in the order in which everyone locks them."""
+    wanted = list(skus)
+    if not wanted:
+        return {}
+    rows = await tx.fetch(
+        """
+        SELECT sku, name, price, currency, active, available, reserved, sold, low_stock, version
+          FROM stock WHERE sku = ANY($1::text[]) ORDER BY sku FOR UPDATE
+        """,
+        wanted,
+    )
+    return {row["sku"]: shelf_of(row) for row in rows}
+
+
+def shelf_of(row: asyncpg.Record) -> Shelf:
+    return Shelf(
+        sku=row["sku"],
+        name=row["name"],
+        price=Money(amount=row["price"], currency=row["currency"]),
+        active=row["active"],
+        counts=Counts(row["available"], row["reserved"], row["sold"]),
+        low_stock=row["low_stock"],
+        version=row["version"],
+    )
+
+
+async def _lock_reservations(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, Reservation]:
+    """Lock every order's row; a missing one is made first, since only a row can be locked."""
+    made = await tx.fetch(
+        """
+        INSERT INTO reservations (order_id, state) SELECT unnest($1::uuid[]), 'AWAITED'
+            ON CONFLICT DO NOTHING
+        RETURNING order_id
+        """,
+        order_ids,
+    )
+    reservations = {row["order_id"]: Reservation(row["order_id"]) for row in made}
+    known = [order_id for order_id in order_ids if order_id not in reservations]
+    return reservations | await _lock_known(tx, known) if known else reservations
+
+
+async def _lock_known(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, Reservation]:
+    rows = await tx.fetch(
+        """
+        SELECT order_id, state, deadline_at, confirmed
+          FROM reservations WHERE order_id = ANY($1::uuid[]) ORDER BY order_id FOR UPDATE
+        """,
+        order_ids,
+    )
+    lines = await lines_of(tx, order_ids)
+    return {
+        row["order_id"]: Reservation(
+            order_id=row["order_id"],
+            state=ReservationState(row["state"]),
+            lines=tuple(lines[row["order_id"]]),
+            deadline_at=row["deadline_at"],
+            confirmed=row["confirmed"],
+        )
+        for row in rows
+    }
+
+
+async def lines_of(tx: Transaction, order_ids: Sequence[UUID]) -> defaultdict[UUID, list[HeldLine]]:
+    rows = await tx.fetch(
+        """
+        SELECT order_id, line_no, sku, quantity, restocked
+          FROM reservation_lines WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, line_no
+        """,
+        order_ids,
+    )
+    lines: defaultdict[UUID, list[HeldLine]] = defaultdict(list)
+    for order_id, line_no, sku, quantity, restocked in rows:
+        lines[order_id].append(HeldLine(line_no, sku, quantity, restocked))
+    return lines
+
+
+async def _known_refunds(tx: Transaction, refund_ids: Iterable[UUID]) -> set[UUID]:
+    rows = await tx.fetch(
+        "SELECT refund_id FROM restocks WHERE refund_id = ANY($1::uuid[])", list(refund_ids)
+    )
+    return {row["refund_id"] for row in rows}
+
+
+async def _save_reservations(tx: Transaction, changed: Sequence[Reservation]) -> None:
+    if not changed:
+        return
+    await tx.execute(
+        """
+        UPDATE reservations AS r
+           SET state = n.state, deadline_at = n.deadline_at, confirmed = n.confirmed,
+               updated_at = now()
+          FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::boolean[])
+               AS n (order_id, state, deadline_at, confirmed)
+         WHERE r.order_id = n.order_id
+        """,
+        [each.order_id for each in changed],
+        [each.state for each in changed],
+        [each.deadline_at for each in changed],
+        [each.confirmed for each in changed],
+    )
+
+
+async def _save_lines(tx: Transaction, changed: Sequence[tuple[UUID, HeldLine]]) -> None:
+    if not changed:
+        return
+    await tx.execute(
+        """
+        INSERT INTO reservation_lines (order_id, line_no, sku, quantity, restocked)
+        SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::bigint[], $5::bigint[])
+            ON CONFLICT (order_id, line_no) DO UPDATE SET restocked = excluded.restocked
+        """,
+        [order_id for order_id, _ in changed],
+        [line.line_no for _, line in changed],
+        [line.sku for _, line in changed],
+        [line.quantity for _, line in changed],
+        [line.restocked for _, line in changed],
+    )
+
+
+async def _save_stock(tx: Transaction, room: Stockroom) -> None:
+    """Move the counts by deltas: the row's own CHECKs then guard the sum."""
+    deltas = room.deltas()
+    if not deltas:
+        return
+    await tx.execute(
+        """
+        UPDATE stock AS s
+           SET available = s.available + d.available, reserved = s.reserved + d.reserved,
+               sold = s.sold + d.sold, version = d.version, updated_at = now()
+          FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+               AS d (sku, available, reserved, sold, version)
+         WHERE s.sku = d.sku
+        """,
+        list(deltas),
+        [delta.available for delta in deltas.values()],
+        [delta.reserved for delta in deltas.values()],
+        [delta.sold for delta in deltas.values()],
+        [room.shelves[sku].version for sku in deltas],
+    )
+
+
+async def _save_movements(tx: Transaction, room: Stockroom) -> None:
+    if not room.ledger:
+        return
+    moved = [movement for movement, _ in room.ledger]
+    await tx.execute(
+        """
+        INSERT INTO movements (sku, kind, quantity, order_id, reason, event_id)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::uuid[], $5::text[],
+                             $6::uuid[])
+        """,
+        [movement.sku for movement in moved],
+        [movement.kind for movement in moved],
+        [movement.quantity for movement in moved],
+        [movement.order_id for movement in moved],
+        [movement.reason for movement in moved],
+        [event_id for _, event_id in room.ledger],
+    )

@@ -1,0 +1,102 @@
+"""Rows of the catalogue: what staff adds and changes, and what the API shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+from common.database import Transaction
+
+from inventory_service.domain.stockroom import Shelf
+
+Row = asyncpg.Record
+
+
+async def add_products(tx: Transaction, shelves: Sequence[Shelf]) -> set[str]:
+    """Insert what is new and tell which; waits for other transactions with the same skus."""
+    ordered = sorted(shelves, key=lambda shelf: shelf.sku)
+    rows = await tx.fetch(
+        """
+        INSERT INTO stock (sku, name, price, currency, active, low_stock, version)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::boolean[],
+                             $6::bigint[], $7::bigint[])
+            ON CONFLICT DO NOTHING
+        RETURNING sku
+        """,
+        [shelf.sku for shelf in ordered],
+        [shelf.name for shelf in ordered],
+        [shelf.price.amount for shelf in ordered],
+        [shelf.price.currency for shelf in ordered],
+        [shelf.active for shelf in ordered],
+        [shelf.low_stock for shelf in ordered],
+        [shelf.version for shelf in ordered],
+    )
+    return {row["sku"] for row in rows}
+
+
+async def save_product(tx: Transaction, shelf: Shelf) -> None:
+    """Write what the catalogue says of a product; its counts belong to the ledger."""
+    await tx.execute(
+        """
+        UPDATE stock
+           SET name = $2, price = $3, currency = $4, active = $5, low_stock = $6, version = $7,
+               updated_at = now()
+         WHERE sku = $1
+        """,
+        shelf.sku,
+        shelf.name,
+        shelf.price.amount,
+        shelf.price.currency,
+        shelf.active,
+        shelf.low_stock,
+        shelf.version,
+    )
+
+
+async def find_product(tx: Transaction, sku: str) -> Row | None:
+    return await tx.fetchrow("SELECT * FROM stock WHERE sku = $1", sku)
+
+
+async def list_products(tx: Transaction, *, after: str, limit: int, active_only: bool) -> list[Row]:
+    """Read a page of products in the order of their skus."""
+    return await tx.fetch(
+        "SELECT * FROM stock WHERE sku > $1 AND (active OR NOT $3) ORDER BY sku LIMIT $2",
+        after,
+        limit,
+        active_only,
+    )
+
+
+async def list_movements(tx: Transaction, sku: str, *, before: int, limit: int) -> list[Row]:
+    """Read a page of a product's ledger, newest first."""
+    return await tx.fetch(
+        """
+        SELECT id, sku, order_id, kind, quantity, reason, at
+          FROM movements WHERE sku = $1 AND id < $2 ORDER BY id DESC LIMIT $3
+        """,
+        sku,
+        before,
+        limit,
+    )
+
+
+async def find_reservation(tx: Transaction, order_id: UUID) -> Row | None:
+    return await tx.fetchrow(
+        """
+        SELECT order_id, state, deadline_at, created_at, updated_at
+          FROM reservations WHERE order_id = $1
+        """,
+        order_id,
+    )
+
+
+async def count_overdue(tx: Transaction, grace: timedelta) -> int:
+    """Count reservations that still hold stock so long after their order's deadline."""
+    return int(
+        await tx.fetchval(
+            "SELECT count(*) FROM reservations WHERE state = 'HELD' AND deadline_at < now() - $1",
+            grace,
+        )
+    )
