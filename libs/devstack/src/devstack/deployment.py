@@ -1,0 +1,120 @@
+"""The four services on a stack: their environment, their migrations and topics, their processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+
+from devstack.dsn import as_role
+from devstack.ports import LOCALHOST, answers_ok, free_port
+from devstack.postgres import PASSWORD
+from devstack.processes import Program
+from devstack.servers import Servers
+from devstack.topology import ROOT, SERVICES
+
+GATEWAY_KEY = "sk_test_pedido"
+"""What the payment service shows to the gateway simulator."""
+_SHUTDOWN_SECONDS = 25.0
+"""A service's own limit for a graceful end is 20 s."""
+
+
+class Deployment:
+    """Services that share one database and one set of topics; several can be on one stack."""
+
+    def __init__(
+        self,
+        servers: Servers,
+        database: str | None = None,
+        *,
+        prefix: str = "",
+        ports: Mapping[str, int] | None = None,
+    ) -> None:
+        """Use the stack's own database unless told another, and free ports unless told which."""
+        self._servers = servers
+        self._database = database or servers.admin_dsn
+        self._prefix = prefix
+        self._ports = {name: (ports or {}).get(name) or free_port() for name in SERVICES}
+
+    def url(self, service: str) -> str:
+        """Return where a service answers, whether it runs or not."""
+        return f"http://{LOCALHOST}:{self._ports[service]}"
+
+    def env(self, service: str) -> dict[str, str]:
+        """Return the environment of a service: this process' own, and where everything is."""
+        known = SERVICES[service]
+        own = {
+            "APP_ENV": "development",
+            "LOG_FORMAT": "json",
+            "PORT": str(self._ports[service]),
+            "DATABASE_URL": as_role(self._database, known.app, PASSWORD),
+            "DATABASE_OWNER_URL": as_role(self._database, known.owner, PASSWORD),
+            "DB_SCHEMA": known.schema,
+            "KAFKA_BOOTSTRAP_SERVERS": self._servers.bootstrap,
+            "TOPIC_PREFIX": self._prefix,
+            "REDIS_URL": self._servers.redis_url,
+            "JWT_PRIVATE_KEY_FILE": str(self._servers.signing_key),
+            "JWT_JWKS_URL": f"{self.url('order')}/.well-known/jwks.json",
+        }
+        return {**os.environ, **own}
+
+    async def prepare(self) -> None:
+        """Bring every schema and topic up to date."""
+        await asyncio.gather(self.migrate(), self.create_topics())
+
+    async def migrate(self) -> None:
+        """Bring every schema up to date that has migrations."""
+        await asyncio.gather(
+            *(self.migrate_one(name) for name, service in SERVICES.items() if service.has_migrations)
+        )
+
+    async def create_topics(self) -> None:
+        """Create the topics that are missing."""
+        script = ROOT / "deploy" / "kafka" / "create_topics.py"
+        where = ["--bootstrap", self._servers.bootstrap, "--prefix", self._prefix]
+        await self._servers.processes.run(
+            Program(f"{self._prefix}create-topics", [sys.executable, script, *where])
+        )
+
+    async def start(self, *names: str) -> None:
+        """Start these services, or all, and return when each is ready."""
+        await asyncio.gather(*(self._start(name) for name in names or SERVICES))
+
+    async def stop(self, *names: str) -> None:
+        """Stop these services, or all, as an operator would."""
+        await asyncio.gather(*(self._stop(name) for name in names or SERVICES))
+
+    def kill(self, name: str) -> None:
+        """Kill a service as a crash would."""
+        self._servers.processes.kill(self._process_name(name))
+
+    def pid(self, name: str) -> int:
+        """Return the process id of a running service."""
+        return self._servers.processes[self._process_name(name)].pid
+
+    async def migrate_one(self, name: str) -> None:
+        command = [sys.executable, "-m", SERVICES[name].module, "migrate"]
+        program = Program(f"{self._process_name(name)}-migrate", command, env=self.env(name))
+        await self._servers.processes.run(program)
+
+    async def _start(self, name: str) -> None:
+        command = [sys.executable, "-m", SERVICES[name].module, "serve"]
+        process = self._servers.processes.spawn(
+            Program(
+                self._process_name(name), command, env=self.env(name), patience=_SHUTDOWN_SECONDS
+            )
+        )
+
+        async def answers() -> bool:
+            return await answers_ok(self._ports[name], "/api/v1/health/ready")
+
+        await process.ready(answers)
+
+    async def _stop(self, name: str) -> None:
+        process_name = self._process_name(name)
+        if process_name in self._servers.processes.pids:
+            await self._servers.processes.stop(process_name)
+
+    def _process_name(self, service: str) -> str:
+        return f"{self._prefix}{service}"

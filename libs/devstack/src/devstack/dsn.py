@@ -1,0 +1,17 @@
+"""The same PostgreSQL server by another name: other role, other database."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlsplit
+
+
+def as_role(dsn: str, role: str, password: str) -> str:
+    """Return the DSN of the same database for another role."""
+    parts = urlsplit(dsn)
+    address = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{role}:{quote(password, safe='')}@{address}").geturl()
+
+
+def of_database(dsn: str, name: str) -> str:
+    """Return the DSN of another database for the same role."""
+    return urlsplit(dsn)._replace(path=f"/{name}").geturl()

@@ -1,0 +1,105 @@
+"""Starts every server that the four services need, except those whose address is given."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+from devstack import kafka, keys, postgres, valkey
+from devstack.deployment import Deployment
+from devstack.processes import Processes
+from devstack.servers import Servers
+from devstack.topology import LOCAL
+
+Start: TypeAlias = Callable[[], Awaitable[str]]
+
+
+class Stack(Servers):
+    """A running stack: `async with Stack.start() as stack`."""
+
+    @classmethod
+    @asynccontextmanager
+    async def start(cls, state: Path | None = None) -> AsyncIterator[Stack]:
+        """Start what the environment gives no address of, and stop it again at the end.
+
+        A folder that is given is emptied first and kept; without one the stack works in a new
+        folder, and removes it when all went well.
+        """
+        folder = _fresh_folder(state)
+        processes = Processes(folder / "logs")
+        with ExitStack() as containers:
+            try:
+                yield await cls._started(folder, processes, containers)
+            finally:
+                await processes.stop_all()
+        if state is None:
+            shutil.rmtree(folder)
+
+    @classmethod
+    async def _started(cls, state: Path, processes: Processes, containers: ExitStack) -> Stack:
+        addresses = await _addresses(_starters(state, processes, containers))
+        await postgres.bootstrap(addresses["DATABASE_URL"])
+        return cls(
+            state=state,
+            processes=processes,
+            signing_key=keys.create_signing_key(state / "jwt-private.pem"),
+            bootstrap=addresses["KAFKA_BOOTSTRAP_SERVERS"],
+            admin_dsn=addresses["DATABASE_URL"],
+            redis_url=addresses["REDIS_URL"],
+        )
+
+    async def start_services(self, ports: Mapping[str, int] | None = None) -> Deployment:
+        """Migrate, create the topics, and start all four services on the stack's own database."""
+        services = Deployment(self, ports=ports)
+        await services.prepare()
+        await services.start()
+        return services
+
+
+def _fresh_folder(state: Path | None) -> Path:
+    if state is None:
+        stacks = LOCAL / "stacks"
+        stacks.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=stacks, prefix=f"{os.getpid()}-"))
+    shutil.rmtree(state, ignore_errors=True)
+    state.mkdir(parents=True)
+    return state
+
+
+def _starters(state: Path, processes: Processes, running: ExitStack) -> dict[str, Start]:
+    """Tell how to start each kind of server, by the variable that would give its address."""
+
+    def folder(name: str) -> Path:
+        (state / name).mkdir()
+        return state / name
+
+    if os.environ.get("TEST_STACK") == "containers":
+        from devstack import containers  # noqa: PLC0415  the Docker client is not always installed
+
+        return containers.starters(running)
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": partial(
+            kafka.start, processes, folder("kafka"), LOCAL / "cache"
+        ),
+        "DATABASE_URL": partial(postgres.start, processes, folder("postgres")),
+        "REDIS_URL": partial(valkey.start, processes, folder("valkey")),
+    }
+
+
+async def _addresses(starters: Mapping[str, Start]) -> dict[str, str]:
+    async def address(name: str, start: Start) -> tuple[str, str]:
+        return name, os.environ.get(name) or await start()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(address(*starter)) for starter in starters.items()]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None  # the others are cancellations that followed from it
+    return dict(task.result() for task in tasks)

@@ -1,0 +1,53 @@
+"""What the suite consists of: the services with their schemas, roles and ports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[4]
+"""The checkout: devstack runs from there and is never installed anywhere else."""
+LOCAL = ROOT / ".local"
+"""Everything that this package writes is below; the repository ignores it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One of the four services, as far as somebody who starts it must know it."""
+
+    name: str
+    schema: str
+    port: int
+
+    @property
+    def owner(self) -> str:
+        """The role that migrates."""
+        return f"{self.schema}_owner"
+
+    @property
+    def app(self) -> str:
+        """The role that serves."""
+        return f"{self.schema}_app"
+
+    @property
+    def module(self) -> str:
+        """What `python -m` runs."""
+        return f"{self.name}_service"
+
+    @property
+    def has_migrations(self) -> bool:
+        """Whether there is anything to migrate yet."""
+        folder = ROOT / "services" / f"{self.name}-service"
+        program = folder / "src" / self.module / "__main__.py"
+        return program.exists() and any((folder / "migrations" / "versions").glob("*.py"))
+
+
+SERVICES = {
+    service.name: service
+    for service in (
+        Service("order", "orders", 8000),
+        Service("inventory", "inventory", 8001),
+        Service("payment", "payments", 8002),
+        Service("notification", "notifications", 8003),
+    )
+}
