@@ -1,0 +1,69 @@
+"""DECISIONS: notification's part of the saga as a table; it only listens to the outcome."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from common.database import Transaction
+from common.message import Decisions, Received, StateRecord
+from common.shell import Subscription
+
+from notification_service.domain import notices
+from notification_service.domain.notices import Desk
+from notification_service.messages import (
+    CustomerChanged,
+    LatePaymentReversed,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderExpired,
+    OrderPlaced,
+    OrderRejected,
+    OrderShipped,
+    PaymentRefunded,
+    StockPartiallyReserved,
+)
+from notification_service.store import customers as customer_store
+from notification_service.store import notices as notice_store
+from notification_service.store.letters import SENDING_BELL
+
+DECISIONS: Decisions[Desk] = {
+    OrderPlaced: notices.address,
+    StockPartiallyReserved: notices.ask_to_decide,
+    OrderConfirmed: notices.tell_confirmed,
+    OrderRejected: notices.tell_rejected,
+    OrderExpired: notices.tell_expired,
+    OrderCancelled: notices.tell_cancelled,
+    OrderShipped: notices.tell_shipped,
+    PaymentRefunded: notices.tell_refunded,
+    LatePaymentReversed: notices.tell_reversed,
+}
+
+
+async def _load(tx: Transaction, batch: Sequence[Received]) -> Desk:
+    order_ids = {UUID(message.event.key()) for message in batch}
+    return Desk(
+        orders=await notice_store.find_orders(tx, order_ids),
+        notices=await notice_store.find_notices(tx, order_ids),
+    )
+
+
+async def _save(tx: Transaction, desk: Desk) -> None:
+    if desk.new_orders:
+        await notice_store.add_orders(tx, desk.new_orders)
+    if desk.new_notices:
+        await notice_store.add_notices(tx, desk.new_notices)
+    if desk.new_orders or desk.new_notices:
+        tx.ring(SENDING_BELL)
+
+
+async def _save_customers(tx: Transaction, records: Sequence[StateRecord]) -> None:
+    await customer_store.save_customers(tx, records)
+    tx.ring(SENDING_BELL)
+
+
+SUBSCRIPTION: Subscription[Desk] = Subscription(
+    group="notification-service",
+    decisions=DECISIONS,
+    load=_load,
+    save=_save,
+    states={CustomerChanged: _save_customers},
+)

@@ -1,0 +1,127 @@
+"""Which notices a customer is owed, decided from events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from uuid import UUID
+
+from common.message import Outcome, Received, Said, Stale
+
+from notification_service.messages import (
+    Kind,
+    LatePaymentReversed,
+    Money,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderExpired,
+    OrderLine,
+    OrderPlaced,
+    OrderRejected,
+    OrderShipped,
+    PaymentRefunded,
+    StockPartiallyReserved,
+)
+
+NoticeKey: TypeAlias = tuple[UUID, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Whom an order's messages go to, and what it is."""
+
+    order_id: UUID
+    customer_id: UUID
+    lines: tuple[OrderLine, ...]
+    total: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message that a customer is owed."""
+
+    order_id: UUID
+    kind: Kind
+    subject: str = ""
+    reason: str = ""
+    money: Money | None = None
+
+    @property
+    def key(self) -> NoticeKey:
+        return self.order_id, self.kind, self.subject
+
+    @property
+    def message_id(self) -> str:
+        """Name the message by what it says, so that a second delivery is seen to be one."""
+        return f"<{self.order_id}.{self.kind}.{self.subject or '-'}@pedido>"
+
+
+@dataclass(slots=True)
+class Desk:
+    """What is known of a batch's orders, and what the batch adds."""
+
+    orders: set[UUID] = field(default_factory=set)
+    notices: set[NoticeKey] = field(default_factory=set)
+    new_orders: list[Order] = field(default_factory=list)
+    new_notices: list[Notice] = field(default_factory=list)
+
+    def apply(
+        self,
+        message: Received,  # noqa: ARG002  the shell's signature
+        changes: tuple[object, ...],
+        said: Sequence[Said],  # noqa: ARG002
+    ) -> None:
+        """Fold one decision in."""
+        for change in changes:
+            if isinstance(change, Order):
+                self.orders.add(change.order_id)
+                self.new_orders.append(change)
+            elif isinstance(change, Notice):
+                self.notices.add(change.key)
+                self.new_notices.append(change)
+
+
+def address(desk: Desk, placed: OrderPlaced) -> Outcome | Stale:
+    """Note whom to write to; notices that came first wait for it."""
+    if placed.order_id in desk.orders:
+        return Stale("the order is known already")
+    return Outcome((Order(placed.order_id, placed.customer_id, placed.lines, placed.total),))
+
+
+def _owe(desk: Desk, notice: Notice) -> Outcome | Stale:
+    if notice.key in desk.notices:
+        return Stale("the customer is told of this already")
+    return Outcome((notice,))
+
+
+def ask_to_decide(desk: Desk, short: StockPartiallyReserved) -> Outcome | Stale:
+    return _owe(desk, Notice(short.order_id, "decide"))
+
+
+def tell_confirmed(desk: Desk, confirmed: OrderConfirmed) -> Outcome | Stale:
+    return _owe(desk, Notice(confirmed.order_id, "confirmed"))
+
+
+def tell_rejected(desk: Desk, rejected: OrderRejected) -> Outcome | Stale:
+    return _owe(desk, Notice(rejected.order_id, "rejected", reason=rejected.reason))
+
+
+def tell_expired(desk: Desk, expired: OrderExpired) -> Outcome | Stale:
+    return _owe(desk, Notice(expired.order_id, "expired", reason=expired.reason))
+
+
+def tell_cancelled(desk: Desk, cancelled: OrderCancelled) -> Outcome | Stale:
+    return _owe(desk, Notice(cancelled.order_id, "cancelled", reason=cancelled.reason))
+
+
+def tell_shipped(desk: Desk, shipped: OrderShipped) -> Outcome | Stale:
+    return _owe(desk, Notice(shipped.order_id, "shipped"))
+
+
+def tell_refunded(desk: Desk, refunded: PaymentRefunded) -> Outcome | Stale:
+    """Tell of each refund once, also of the one that a closing makes."""
+    subject = str(refunded.refund_id)
+    return _owe(desk, Notice(refunded.order_id, "refunded", subject, money=refunded.amount))
+
+
+def tell_reversed(desk: Desk, late: LatePaymentReversed) -> Outcome | Stale:
+    return _owe(desk, Notice(late.order_id, "reversed", money=late.amount))

@@ -1,0 +1,32 @@
+"""This service's settings."""
+
+from datetime import timedelta
+
+from common.settings import Duration, JwtSettings, KafkaSettings, PostgresSettings, ServiceSettings
+from pydantic import Field, SecretStr
+
+
+class Settings(ServiceSettings, PostgresSettings, KafkaSettings, JwtSettings):
+    """What notification-service reads from its environment."""
+
+    port: int = Field(8003, ge=0, le=65535, description="port of the HTTP server; 0 takes any")
+    db_schema: str = Field(
+        "notifications",
+        pattern=r"^[a-z][a-z0-9_]{0,62}$",
+        description="Postgres schema of this service",
+    )
+    smtp_url: SecretStr = Field(
+        description="mail server, as smtp://user:password@host:port; smtps:// speaks TLS at once"
+    )
+    smtp_timeout: Duration = Field(
+        timedelta(seconds=15), description="longest wait for one answer of the mail server"
+    )
+    smtp_connections: int = Field(
+        8, ge=1, le=100, description="connections to the mail server, so e-mails at once"
+    )
+    mail_sender: str = Field(
+        "Pedido <orders@pedido.example>", description="From line of every e-mail"
+    )
+    mail_give_up_after: Duration = Field(
+        timedelta(days=2), description="age at which an e-mail that is still put off has failed"
+    )

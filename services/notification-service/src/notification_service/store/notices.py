@@ -1,0 +1,91 @@
+"""Orders and the notices that their customers are owed."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+from common.database import Transaction
+
+from notification_service.domain.notices import Notice, NoticeKey, Order
+from notification_service.messages import OrderLine
+
+
+async def find_orders(tx: Transaction, order_ids: Collection[UUID]) -> set[UUID]:
+    rows = await tx.fetch(
+        "SELECT order_id FROM orders WHERE order_id = ANY($1::uuid[])", list(order_ids)
+    )
+    return {row["order_id"] for row in rows}
+
+
+async def find_notices(tx: Transaction, order_ids: Collection[UUID]) -> set[NoticeKey]:
+    rows = await tx.fetch(
+        "SELECT order_id, kind, subject FROM notifications WHERE order_id = ANY($1::uuid[])",
+        list(order_ids),
+    )
+    return {(row["order_id"], row["kind"], row["subject"]) for row in rows}
+
+
+async def add_orders(tx: Transaction, orders: Sequence[Order]) -> None:
+    await tx.execute(
+        """
+        INSERT INTO orders (order_id, customer_id, lines, total, currency)
+        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::jsonb[], $4::bigint[], $5::text[])
+            ON CONFLICT DO NOTHING
+        """,
+        [order.order_id for order in orders],
+        [order.customer_id for order in orders],
+        [_lines_out(order.lines) for order in orders],
+        [order.total.amount for order in orders],
+        [order.total.currency for order in orders],
+    )
+
+
+async def add_notices(tx: Transaction, notices: Sequence[Notice]) -> None:
+    """Owe each notice, due now: one whose order or customer is unknown is leased once both are."""
+    await tx.execute(
+        """
+        INSERT INTO notifications (order_id, kind, subject, reason, amount, currency, message_id)
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[],
+                             $6::text[], $7::text[])
+            ON CONFLICT DO NOTHING
+        """,
+        [notice.order_id for notice in notices],
+        [notice.kind for notice in notices],
+        [notice.subject for notice in notices],
+        [notice.reason for notice in notices],
+        [notice.money.amount if notice.money else None for notice in notices],
+        [notice.money.currency if notice.money else None for notice in notices],
+        [notice.message_id for notice in notices],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeRow:
+    """What staff may see of a notice: no address, no words."""
+
+    order_id: UUID
+    kind: str
+    subject: str
+    status: str
+    attempt: int
+    error: str | None
+    created_at: datetime
+    settled_at: datetime | None
+
+
+async def list_notices(tx: Transaction, order_id: UUID) -> list[NoticeRow]:
+    """List what an order's customer is told, oldest first."""
+    rows = await tx.fetch(
+        """
+        SELECT order_id, kind, subject, status, attempt, error, created_at, settled_at
+          FROM notifications WHERE order_id = $1 ORDER BY created_at, kind, subject
+        """,
+        order_id,
+    )
+    return [NoticeRow(**row) for row in rows]
+
+
+def _lines_out(lines: Sequence[OrderLine]) -> str:
+    return orjson.dumps([line.model_dump() for line in lines]).decode()
