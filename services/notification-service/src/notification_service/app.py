@@ -1,0 +1,51 @@
+"""The composition root: settings in, running parts out."""
+
+from pathlib import Path
+
+from common.auth import TokenVerifier
+from common.consumer import Consumer
+from common.database import Database
+from common.health import Health
+from common.http import create_app
+from common.process import Program, Service
+from common.relay import Relay
+
+from notification_service.api import router
+from notification_service.channels import Email, MailServer
+from notification_service.consumers import SUBSCRIPTION
+from notification_service.sending import Sender
+from notification_service.settings import Settings
+
+NAME = "notification-service"
+
+
+def build(settings: Settings) -> Service:
+    """Build every part of the service; nothing runs yet."""
+    database = Database(settings, name=NAME)
+    health = Health()
+    channel = Email(MailServer.at(settings.smtp_url), settings.mail_sender, settings.smtp_timeout)
+    sender = Sender(database, channel, settings.mail_give_up_after)
+    api = create_app(
+        title="Pedido notifications",
+        service=NAME,
+        settings=settings,
+        verifier=TokenVerifier.from_jwks(settings),
+        checks=health,
+        routers=[router],
+    )
+    api.state.database = database
+    return Service(
+        name=NAME,
+        settings=settings,
+        database=database,
+        health=health,
+        api=api,
+        consumer=Consumer(SUBSCRIPTION, database=database, kafka=settings),
+        relay=Relay(database, settings),
+        loops=[
+            sender.loop(concurrency=settings.smtp_connections, answer_timeout=settings.smtp_timeout)
+        ],
+    )
+
+
+PROGRAM = Program(NAME, Settings, build, Path(__file__).parents[2])
