@@ -118,7 +118,9 @@ class ServiceSettings(Fragment):
     trusted_proxies: str = Field(
         "", description="comma-separated addresses whose X-Forwarded-* headers are believed"
     )
-    enable_docs: bool = Field(default=True, description="serve Swagger UI and the OpenAPI document")
+    enable_docs: bool | None = Field(
+        None, description="serve Swagger UI and the OpenAPI document; unset: not in production"
+    )
     enable_prometheus: bool = Field(default=True, description="serve /metrics")
     health_check_timeout: Duration = Field(
         timedelta(seconds=2), description="longest wait for one readiness check"
@@ -126,6 +128,10 @@ class ServiceSettings(Fragment):
     shutdown_timeout: Duration = Field(
         timedelta(seconds=20), description="longest graceful shutdown before the process just ends"
     )
+
+    @property
+    def serves_docs(self) -> bool:
+        return self.app_env != "production" if self.enable_docs is None else self.enable_docs
 
 
 class PostgresSettings(Fragment):

@@ -1,0 +1,227 @@
+"""A service's web application: strict bodies, problem documents, health, metrics, API pages."""
+
+import html
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import fastapi_offline
+import prometheus_client
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.datastructures import DefaultPlaceholder
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, core_schema
+from starlette.staticfiles import StaticFiles
+from typing_extensions import override
+
+from common import edge, problem, strict_json
+from common import health as probes
+from common.auth import TokenVerifier
+from common.errors import Refusal
+from common.settings import ServiceSettings
+
+DOCS_PATH = "/api/docs"
+OPENAPI_PATH = "/api/openapi.json"
+_ASSETS_PATH = "/api/assets"
+_ASSETS = Path(fastapi_offline.__file__).parent / "static"
+
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+)
+"""The API's pages start themselves by a script in the page; nothing comes from elsewhere."""
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class Wire(BaseModel):
+    """What goes over the wire: camelCase outside, snake_case inside, nothing unknown."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        extra="forbid",
+        strict=True,
+        frozen=True,
+    )
+
+
+class _Raw:
+    """A request's bytes, known to be strict JSON."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+
+class Body(Wire):
+    """A request's body: read from its bytes, so that `strict` means JSON's types, not Python's."""
+
+    @override
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+
+        def from_python(value: Any, inner: core_schema.ValidatorFunctionWrapHandler) -> Any:
+            if isinstance(value, _Raw):
+                return cls.model_validate_json(value.content)
+            return inner(value)
+
+        return core_schema.json_or_python_schema(
+            json_schema=schema,
+            python_schema=core_schema.no_info_wrap_validator_function(from_python, schema),
+        )
+
+
+class _StrictRequest(Request):
+    """Hands FastAPI the checked bytes where it asks for parsed JSON."""
+
+    @override
+    async def json(self) -> Any:
+        raw = await self.body()
+        strict_json.parse(raw)
+        return _Raw(raw)
+
+
+class StrictRoute(APIRoute):
+    """Refuses what it can't read (415), can't answer in (406), or what is not strict JSON (400)."""
+
+    @override
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        takes_body = self.body_field is not None
+        response_class = self.response_class
+        if isinstance(response_class, DefaultPlaceholder):
+            response_class = response_class.value
+        offered = response_class.media_type or "application/json"
+
+        async def strict(request: Request) -> Response:
+            _check_accept(request.headers.get("accept"), offered)
+            if not takes_body:
+                return await handle(request)
+            _check_content_type(request.headers.get("content-type", ""))
+            return await handle(_StrictRequest(request.scope, request.receive))
+
+        return strict
+
+
+class Router(APIRouter):
+    """The router that services use: every route of it is strict."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(route_class=StrictRoute, redirect_slashes=False, **options)
+
+
+def _check_content_type(value: str) -> None:
+    kind, _, parameters = value.partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    if kind.strip().lower() != "application/json" or charset not in {"", "utf-8"}:
+        detail = problem.MEANINGS["unsupported_media_type"]
+        raise Refusal("unsupported_media_type", detail, status=415)
+
+
+def _check_accept(value: str | None, offered: str) -> None:
+    if value is None or value in {"*/*", offered}:
+        return
+    wildcard = offered.partition("/")[0] + "/*"
+    for item in value.lower().split(","):
+        kind, *parameters = (part.strip() for part in item.split(";"))
+        refused = any(part in {"q=0", "q=0.0", "q=0.00", "q=0.000"} for part in parameters)
+        if kind in {"*/*", wildcard, offered} and not refused:
+            return
+    raise Refusal("not_acceptable", f"Only {offered} can be sent here.", status=406)
+
+
+class _Application(FastAPI):
+    """FastAPI whose document describes the answers that every route may give."""
+
+    @override
+    def openapi(self) -> dict[str, Any]:
+        schema = super().openapi()
+        schema.setdefault("components", {}).setdefault("schemas", {}).setdefault(
+            "Problem", problem.SCHEMA
+        )
+        return schema
+
+
+def create_app(
+    *,
+    title: str,
+    service: str,
+    settings: ServiceSettings,
+    health: probes.Health,
+    verifier: TokenVerifier | None = None,
+    routers: Sequence[APIRouter] = (),
+    problems: Mapping[str, str] | None = None,
+    lifespan: Lifespan | None = None,
+) -> FastAPI:
+    """Build the application; `routers` go under the API prefix, `problems` explains own codes.
+
+    Without a verifier nobody is believed.
+    """
+    app = _Application(
+        title=title,
+        description=f"Problem codes are explained at [{problem.PATH}]({problem.PATH}).",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=OPENAPI_PATH if settings.serves_docs else None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        responses=problem.RESPONSES,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.verifier = verifier
+    app.state.health = health
+    health.timeout = settings.health_check_timeout.total_seconds()
+    problem.install(app)
+    app.add_middleware(edge.Edge)
+    for router in (probes.routes(health, service), *routers):
+        app.include_router(router, prefix=settings.api_prefix)
+    _add_problems_page(app, {**problem.MEANINGS, **(problems or {})})
+    if settings.serves_docs:
+        _add_docs(app)
+    if settings.enable_prometheus:
+        _add_metrics(app)
+    return app
+
+
+def _add_docs(app: FastAPI) -> None:
+    app.mount(_ASSETS_PATH, StaticFiles(directory=_ASSETS), name="assets")
+    page = get_swagger_ui_html(
+        openapi_url=OPENAPI_PATH,
+        title=app.title,
+        swagger_js_url=f"{_ASSETS_PATH}/swagger-ui-bundle.js",
+        swagger_css_url=f"{_ASSETS_PATH}/swagger-ui.css",
+        swagger_favicon_url=f"{_ASSETS_PATH}/favicon.png",
+    )
+    page.headers["Content-Security-Policy"] = _PAGE_POLICY
+
+    @app.get(DOCS_PATH, include_in_schema=False)
+    async def docs() -> Response:
+        return page
+
+
+def _add_problems_page(app: FastAPI, meanings: Mapping[str, str]) -> None:
+    items = "\n".join(
+        f'<dt id="{html.escape(code)}"><code>{html.escape(code)}</code></dt>'
+        f"<dd>{html.escape(meaning)}</dd>"
+        for code, meaning in sorted(meanings.items())
+    )
+    page = f"<!doctype html><title>Problem codes</title><h1>Problem codes</h1><dl>{items}</dl>"
+
+    @app.get(problem.PATH, include_in_schema=False)
+    async def problems() -> Response:
+        return HTMLResponse(page)
+
+
+def _add_metrics(app: FastAPI) -> None:
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        content = prometheus_client.generate_latest()
+        return Response(content, media_type=prometheus_client.CONTENT_TYPE_LATEST)
