@@ -26,6 +26,7 @@ from common import inbox, telemetry
 from common.broker import client_options
 from common.database import Database
 from common.dead_letter import Record
+from common.due import pause
 from common.errors import Flood, Unavailable
 from common.message import State
 from common.parked import Patience
@@ -99,7 +100,7 @@ class Consumer(Generic[S]):
             return
         try:
             while not stop.is_set():
-                await _wait(stop, _LOOK)
+                await pause(stop, _LOOK)
                 await self._look()
         finally:
             self._stop.set()
@@ -115,7 +116,7 @@ class Consumer(Generic[S]):
             except (KafkaError, Unavailable, OSError) as error:
                 _log.warning("consumer waits to start", reason=type(error).__name__)
                 await broker.stop()
-                await _wait(stop, 1.0)
+                await pause(stop, 1.0)
             else:
                 return broker
         return None
@@ -310,7 +311,7 @@ class Consumer(Generic[S]):
 
     async def _resumed(self) -> None:
         while self.halted and not self._stop.is_set():
-            await _wait(self._stop, 1.0)
+            await pause(self._stop, 1.0)
 
     async def _look(self) -> None:
         """See how far behind we are, whether an operator resumed us, and whether we are stuck."""
@@ -383,12 +384,3 @@ class _NoConsumer:
 
 
 _NO_CONSUMER = _NoConsumer()
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
-

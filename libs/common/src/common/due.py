@@ -15,7 +15,7 @@ from common.errors import Contended, Unavailable
 from common.message import uuid7
 
 R = TypeVar("R")
-O = TypeVar("O")  # noqa: E741  the outcome, beside R, the row
+A = TypeVar("A")
 
 _log = telemetry.get_logger()
 
@@ -50,23 +50,23 @@ class SweepLoop:
 
 
 @dataclass
-class DueLoop(Generic[R, O]):
+class DueLoop(Generic[R, A]):
     """Leases due rows, works on each outside any transaction, settles outcomes in batches."""
 
     name: str
     database: Database
     lease: Callable[[Transaction, int, UUID, timedelta], Awaitable[list[R]]]
     """Lease at most so many rows under this token for that long, SKIP LOCKED, and do no more."""
-    work: Callable[[R], Awaitable[O]]
+    work: Callable[[R], Awaitable[A]]
     """Answer an outcome for every failure that can be expected; called with nothing locked."""
-    settle: Callable[[Sequence[tuple[R, O]]], Awaitable[None]]
+    settle: Callable[[Sequence[tuple[R, A]]], Awaitable[None]]
     """Apply a batch of outcomes in a transaction of its own."""
     lease_for: timedelta
     poll: timedelta
     bell: str
     concurrency: int = 32
     _working: set[asyncio.Task[None]] = field(default_factory=set, init=False)
-    _finished: list[tuple[R, O]] = field(default_factory=list, init=False)
+    _finished: list[tuple[R, A]] = field(default_factory=list, init=False)
     _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -117,7 +117,7 @@ class DueLoop(Generic[R, O]):
             if batch:
                 await self._settle(batch)
 
-    async def _settle(self, batch: Sequence[tuple[R, O]]) -> None:
+    async def _settle(self, batch: Sequence[tuple[R, A]]) -> None:
         try:
             await self.settle(batch)
         except (Unavailable, Contended) as error:
@@ -136,6 +136,15 @@ class DueLoop(Generic[R, O]):
                 return
             for each in batch:
                 await self._settle([each])
+
+
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Wait so long, or until told to stop."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
 
 
 async def wait_either(

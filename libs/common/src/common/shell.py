@@ -17,12 +17,15 @@ from typing import Any, Generic, TypeVar
 from common import dead_letter, inbox, outbox, parked, telemetry
 from common.database import Database, Transaction
 from common.dead_letter import Record
+from common.due import pause
 from common.errors import Contended, Flood, Poison, Unavailable
 from common.message import Decisions, Event, Received, Said, Stale, State, StateRecord, Versioned
 from common.parked import Parked, Patience
 from common.reading import Bad, Ignored, Reader, Reading, Stated, Taken, TooOld
 
 S = TypeVar("S", bound=State)
+
+Upsert = Callable[[Transaction, Sequence[StateRecord]], Awaitable[None]]
 
 _WINDOW = 200
 """Decisions looked back on to tell a broken deploy from broken data."""
@@ -42,9 +45,7 @@ class Subscription(Generic[S]):
     """Lock and read all that the batch needs: aggregates by id, then what they share, in order."""
     save: Callable[[Transaction, S], Awaitable[None]]
     """Write what the decisions changed, one set-based statement a table."""
-    states: Mapping[type[Event], Callable[[Transaction, Sequence[StateRecord]], Awaitable[None]]] = (
-        field(default_factory=dict)
-    )
+    states: Mapping[type[Event], Upsert] = field(default_factory=dict)
     """State topics: upsert each record whose version is newer than the row's."""
 
 
@@ -102,7 +103,7 @@ class Shell(Generic[S]):
                 await self._all(records)
             except Unavailable as away:
                 _log.warning("waiting for the database", reason=str(away))
-                await _pause(stop, wait)
+                await pause(stop, wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
             else:
                 self._check_flood()
@@ -148,7 +149,8 @@ class Shell(Generic[S]):
             if first is not None or reading.event_id not in claim.fresh:
                 reused = reading.event_id in claim.reused
                 if reused or (first is not None and first[1].digest != reading.digest):
-                    self._poison(reading.record, Poison("ce_id is known with other content"), batch, tx)
+                    reason = Poison("ce_id is known with other content")
+                    self._poison(reading.record, reason, batch, tx)
                 else:
                     batch.count(reading, "duplicate")
             else:
@@ -385,11 +387,3 @@ def _facts(message: Received) -> dict[str, object]:
 
 def _next_offsets(records: Iterable[Record]) -> dict[tuple[str, int], int]:
     return {(record.topic, record.partition): record.offset + 1 for record in records}
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -8,6 +8,7 @@ from typing import Any
 from common import parked, telemetry
 from common.consumer import Consumer
 from common.database import Database
+from common.due import pause
 from common.errors import Contended, Flood, Unavailable
 
 _SOONEST, _LATEST = 0.05, 2.0
@@ -32,11 +33,7 @@ class Sweeper:
                 wait = _LATEST
             except Flood as flood:
                 await self._consumer.halt(str(flood))
-            try:
-                async with asyncio.timeout(wait):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await pause(stop, wait)
 
     async def _sweep(self) -> float:
         while await self._consumer.shell.sweep():
