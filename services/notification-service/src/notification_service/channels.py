@@ -75,13 +75,12 @@ class Email:
         """
         try:
             message = self._message(notice, text, address)
-        except ValueError:  # a control character or a malformed address
-            return Refused("bad_address")
-        try:
             return await self._hand_over(message, fresh=False)
         except (aiosmtplib.SMTPServerDisconnected, ConnectionError):
             # the server may have closed what was idle: that is no news about it
             return await self._try_fresh(message)
+        except ValueError:  # our header and the library's command check what would smuggle more in
+            return Refused("bad_address")
         except (aiosmtplib.SMTPException, OSError) as error:
             return _meaning(error)
 

@@ -1,0 +1,219 @@
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email import message_from_bytes
+from uuid import UUID
+
+import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from common.errors import ConfigurationError
+from notification_service.channels import Email, MailServer
+from notification_service.domain.letters import Delivered, PutOff, Refused
+from notification_service.domain.notices import Notice
+from notification_service.domain.words import Text
+from pydantic import SecretStr
+
+ORDER = UUID("0198f3a0-0001-7000-8000-000000000001")
+REFUND = UUID("0198f3a0-0003-7000-8000-000000000003")
+NOTICE = Notice(ORDER, "refunded", str(REFUND))
+TEXT = Text("Your refund", "We have given back 15.30 GBP. ¡Hola!\n")
+ADA = "ada@example.com"
+
+
+@dataclass
+class Postmaster:
+    """A mail server's opinions, and what it took."""
+
+    rcpt_answer: str = "250 OK"
+    data_answer: str = "250 OK"
+    taken: list[bytes] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
+    silent: bool = False
+
+    async def handle_RCPT(  # noqa: N802  aiosmtpd's name
+        self, _server: SMTP, session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        if session not in self.sessions:
+            self.sessions.append(session)
+        if self.rcpt_answer.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return self.rcpt_answer
+
+    async def handle_DATA(  # noqa: N802
+        self, _server: SMTP, _session: Session, envelope: Envelope
+    ) -> str:
+        if self.silent:
+            await asyncio.sleep(30)
+        if self.data_answer.startswith("250"):
+            self.taken.append(bytes(envelope.content or b""))
+        return self.data_answer
+
+
+@dataclass
+class Office:
+    """A running mail server."""
+
+    postmaster: Postmaster
+    port: int
+    servers: list[SMTP]
+
+    def hang_up(self) -> None:
+        """Drop every connection, as a server does with one that idles."""
+        for server in self.servers:
+            if server.transport is not None:
+                server.transport.close()
+
+
+@asynccontextmanager
+async def _office(postmaster: Postmaster) -> AsyncIterator[Office]:
+    servers: list[SMTP] = []
+
+    def accept() -> SMTP:
+        servers.append(SMTP(postmaster, enable_SMTPUTF8=False, hostname="mail.test"))
+        return servers[-1]
+
+    listening = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
+    office = Office(postmaster, listening.sockets[0].getsockname()[1], servers)
+    try:
+        yield office
+    finally:
+        office.hang_up()
+        listening.close()
+        await listening.wait_closed()
+
+
+@asynccontextmanager
+async def _channel(port: int, answer_timeout: float = 5.0) -> AsyncIterator[Email]:
+    email = Email(
+        MailServer("127.0.0.1", port, tls=False, username=None, password=None),
+        "Pedido <orders@pedido.example>",
+        timedelta(seconds=answer_timeout),
+    )
+    try:
+        yield email
+    finally:
+        await email.close()
+
+
+async def test_an_e_mail_arrives_with_its_own_message_id() -> None:
+    async with _office(Postmaster()) as office, _channel(office.port) as email:
+        delivery = await email.deliver(NOTICE, TEXT, ADA)
+
+    message = message_from_bytes(office.postmaster.taken[0])
+    payload = message.get_payload(decode=True)
+    assert delivery == Delivered()
+    assert message["Message-ID"] == f"<{ORDER}.refunded.{REFUND}@pedido>"
+    assert message["X-Pedido-Kind"] == "refunded"
+    assert message["To"] == ADA
+    assert isinstance(payload, bytes)
+    assert "¡Hola!" in payload.decode()
+
+
+async def test_one_connection_carries_many_e_mails() -> None:
+    async with _office(Postmaster()) as office, _channel(office.port) as email:
+        for _ in range(5):
+            await email.deliver(NOTICE, TEXT, ADA)
+
+    assert len(office.postmaster.taken) == 5
+    assert len(office.servers) == 1
+
+
+async def test_an_idle_connection_that_the_server_closed_is_replaced() -> None:
+    async with _office(Postmaster()) as office, _channel(office.port) as email:
+        await email.deliver(NOTICE, TEXT, ADA)
+        office.hang_up()
+        delivery = await email.deliver(NOTICE, TEXT, ADA)
+
+    assert delivery == Delivered()
+    assert len(office.servers) == 2
+
+
+def _bad_recipient(postmaster: Postmaster) -> None:
+    postmaster.rcpt_answer = f"550 no such user {ADA}"
+
+
+def _full_mailbox(postmaster: Postmaster) -> None:
+    postmaster.rcpt_answer = "452 mailbox full"
+
+
+def _bad_content(postmaster: Postmaster) -> None:
+    postmaster.data_answer = "554 looks like spam"
+
+
+def _busy(postmaster: Postmaster) -> None:
+    postmaster.data_answer = "451 try again"
+
+
+@pytest.mark.parametrize(
+    ("script", "answer"),
+    [
+        (_bad_recipient, Refused("smtp_550")),
+        (_full_mailbox, PutOff("smtp_452")),
+        (_bad_content, Refused("smtp_554")),
+        (_busy, PutOff("smtp_451")),
+    ],
+    ids=["no such user", "mailbox full", "spam", "busy"],
+)
+async def test_the_servers_answer_decides_and_the_connection_lives_on(
+    script: Callable[[Postmaster], None], answer: object
+) -> None:
+    postmaster = Postmaster()
+    script(postmaster)
+    async with _office(postmaster) as office, _channel(office.port) as email:
+        first = await email.deliver(NOTICE, TEXT, ADA)
+        second = await email.deliver(NOTICE, TEXT, ADA)
+
+    assert [first, second] == [answer, answer]
+    assert len(office.servers) == 1
+
+
+async def test_a_server_that_says_nothing_is_asked_again_later() -> None:
+    async with (
+        _office(Postmaster(silent=True)) as office,
+        _channel(office.port, answer_timeout=0.2) as email,
+    ):
+        delivery = await email.deliver(NOTICE, TEXT, ADA)
+
+    assert delivery == PutOff("timeout")
+
+
+async def test_a_server_that_is_away_is_asked_again_later() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        async with _channel(unused.getsockname()[1]) as email:
+            delivery = await email.deliver(NOTICE, TEXT, ADA)
+
+    assert delivery == PutOff("server_away")
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        ("ada@example.com\r\nBcc: eve@example.com", "bad_address"),
+        ("not an address", "bad_address"),
+        ("adä@example.com", "address_not_supported"),
+    ],
+    ids=["header injection", "no address", "not ASCII"],
+)
+async def test_an_address_that_can_not_be_written_to_is_refused(address: str, code: str) -> None:
+    async with _office(Postmaster()) as office, _channel(office.port) as email:
+        delivery = await email.deliver(NOTICE, TEXT, address)
+
+    assert delivery == Refused(code)
+    assert office.postmaster.taken == []
+
+
+def test_a_mail_server_is_read_from_its_address() -> None:
+    server = MailServer.at(SecretStr("smtps://post%40man:s%3Acret@mail.example"))
+
+    assert server == MailServer("mail.example", 465, True, "post@man", "s:cret")  # noqa: FBT003
+    assert "s:cret" not in repr(server)
+
+
+@pytest.mark.parametrize("url", ["http://mail.example", "smtp://", "mail.example:25"])
+def test_an_address_that_is_no_mail_server_fails_at_start(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="SMTP_URL"):
+        MailServer.at(SecretStr(url))
