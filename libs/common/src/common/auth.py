@@ -3,7 +3,7 @@
 import base64
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Annotated, Any
@@ -13,7 +13,8 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from common import keys, strict_json, telemetry
 from common.errors import ConfigurationError, Refusal
@@ -204,41 +205,44 @@ def _load_key(settings: JwtIssuerSettings) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="from `POST /auth/login`")
+class Caller(SecurityBase):
+    """The dependency that tells who is calling, and lets in whoever has one of the roles.
 
+    One object for the whole job: FastAPI takes 50 µs of every request for each dependency more.
+    """
 
-async def authenticated(
-    request: Request,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> Principal:
-    """Tell who is calling, or refuse with 401."""
-    if credentials is None or len(request.headers.getlist("authorization")) != 1:
-        raise _unauthenticated("no bearer token")
-    verifier: TokenVerifier | None = request.app.state.verifier
-    if verifier is None:
-        raise _unauthenticated("this process believes nobody")
-    return await verifier.verify(credentials.credentials)
+    def __init__(self, roles: frozenset[str]) -> None:
+        self.model = HTTPBearer(bearerFormat="JWT", description="from `POST /auth/login`")
+        self.scheme_name = "bearer"
+        self._roles = roles
 
-
-Authenticated = Annotated[Principal, Depends(authenticated)]
-
-
-def caller(*roles: str) -> Callable[[Principal], Awaitable[Principal]]:
-    """Make the dependency that lets in whoever has one of the roles, or anyone known if none."""
-    wanted = _known(roles)
-
-    async def admitted(principal: Authenticated) -> Principal:
-        if wanted and not wanted & principal.roles:
-            log.warning("forbidden", user_id=principal.id, missing=sorted(wanted))
+    async def __call__(self, request: Request) -> Principal:
+        """Tell who is calling, or refuse with 401 or 403."""
+        principal = await _authenticate(request)
+        if self._roles and not self._roles & principal.roles:
+            log.warning("forbidden", user_id=principal.id, missing=sorted(self._roles))
             raise Refusal("forbidden", "Your role does not allow this.", status=403)
         return principal
 
-    return admitted
 
-
-def _known(roles: Sequence[str]) -> frozenset[str]:
+def caller(*roles: str) -> Caller:
+    """Make the dependency for a route: any of these roles, or anyone known if none is named."""
     unknown = set(roles) - ROLES
     if unknown:
         message = f"no such role: {', '.join(sorted(unknown))}"
         raise ValueError(message)
-    return frozenset(roles)
+    return Caller(frozenset(roles))
+
+
+async def _authenticate(request: Request) -> Principal:
+    headers = request.headers.getlist("authorization")
+    scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
+    if scheme.lower() != "bearer":
+        raise _unauthenticated("no bearer token")
+    verifier: TokenVerifier | None = request.app.state.verifier
+    if verifier is None:
+        raise _unauthenticated("this process believes nobody")
+    return await verifier.verify(token.strip())
+
+
+Authenticated = Annotated[Principal, Depends(caller())]
