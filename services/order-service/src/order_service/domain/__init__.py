@@ -1,0 +1,30 @@
+"""Decisions: values in, values and events out; no I/O and no clock."""
+
+from order_service.domain.book import Entry as Entry
+from order_service.domain.book import Orders as Orders
+from order_service.domain.book import first_entry as first_entry
+from order_service.domain.fold import FACTS as FACTS
+from order_service.domain.fold import Recorded as Recorded
+from order_service.domain.fold import opened as opened
+from order_service.domain.fold import refold as refold
+from order_service.domain.order import Health as Health
+from order_service.domain.order import ImpossibleFact as ImpossibleFact
+from order_service.domain.order import Order as Order
+from order_service.domain.order import Patience as Patience
+from order_service.domain.order import Payment as Payment
+from order_service.domain.order import Status as Status
+from order_service.domain.order import Stock as Stock
+from order_service.domain.order import UnknownOrder as UnknownOrder
+from order_service.domain.placing import CancelOrder as CancelOrder
+from order_service.domain.placing import Catalogue as Catalogue
+from order_service.domain.placing import Placed as Placed
+from order_service.domain.placing import PlaceOrder as PlaceOrder
+from order_service.domain.placing import Product as Product
+from order_service.domain.placing import WantedLine as WantedLine
+from order_service.domain.placing import cancel as cancel
+from order_service.domain.placing import place as place
+from order_service.domain.placing import skus_of as skus_of
+from order_service.domain.timers import SagaStuck as SagaStuck
+from order_service.domain.timers import close_again as close_again
+from order_service.domain.timers import expire as expire
+from order_service.domain.timers import miss_completion as miss_completion

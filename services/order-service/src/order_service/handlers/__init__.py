@@ -1,0 +1,11 @@
+"""Use cases that come from outside: HTTP requests and timers that are due."""
+
+from order_service.handlers.orders import cancel_order as cancel_order
+from order_service.handlers.orders import load_orders as load_orders
+from order_service.handlers.orders import place_orders as place_orders
+from order_service.handlers.orders import save_orders as save_orders
+from order_service.handlers.projection import rebuild_projection as rebuild_projection
+from order_service.handlers.timers import call_stuck as call_stuck
+from order_service.handlers.timers import close_again as close_again
+from order_service.handlers.timers import expire_orders as expire_orders
+from order_service.handlers.timers import measure_open as measure_open
