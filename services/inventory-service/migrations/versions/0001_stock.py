@@ -57,7 +57,7 @@ def _create_stock() -> None:
         sa.Column("created_at", MOMENT, nullable=False, server_default=NOW),
         sa.Column("updated_at", MOMENT, nullable=False, server_default=NOW),
         sa.PrimaryKeyConstraint("sku", name="pk_stock"),
-        sa.CheckConstraint("price >= 0", name=op.f("ck_stock_price")),
+        sa.CheckConstraint("price > 0", name=op.f("ck_stock_price")),
         sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f("ck_stock_currency")),
         sa.CheckConstraint("available >= 0", name=op.f("ck_stock_available")),
         sa.CheckConstraint("reserved >= 0", name=op.f("ck_stock_reserved")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.message import Decisions
+from common.shell import Subscription
 
 from inventory_service.domain import reservations
 from inventory_service.domain.stockroom import Stockroom
@@ -14,7 +15,9 @@ from inventory_service.messages import (
     OrderRejected,
     RefundRequested,
 )
+from inventory_service.store import batches
 
+# OrderLinesAmended is not heard: what it accepts is exactly what is held already.
 DECISIONS: Decisions[Stockroom] = {
     OrderPlaced: reservations.reserve,
     OrderConfirmed: reservations.commit,
@@ -23,3 +26,7 @@ DECISIONS: Decisions[Stockroom] = {
     OrderCancelRequested: reservations.close,
     RefundRequested: reservations.restock,
 }
+
+SUBSCRIPTION = Subscription(
+    group="inventory-service", decisions=DECISIONS, load=batches.load, save=batches.save
+)

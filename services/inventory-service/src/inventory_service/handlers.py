@@ -50,11 +50,18 @@ async def add_products(tx: Transaction, commands: Sequence[AddProduct]) -> list[
     return shelves
 
 
+async def get_product(tx: Transaction, sku: str) -> Shelf:
+    shelf = await catalogue.find_shelf(tx, sku)
+    if shelf is None:
+        raise _unknown()
+    return shelf
+
+
 async def change_product(tx: Transaction, command: ChangeProduct) -> Shelf:
     """Change what the catalogue says of a product, and announce it if anything is different."""
     shelf = (await batches.lock_shelves(tx, [command.sku])).get(command.sku)
     if shelf is None:
-        raise Refusal("not_found", "no product has this sku", status=HTTPStatus.NOT_FOUND)
+        raise _unknown()
     changed = products.change(shelf, command)
     if changed != shelf:
         await catalogue.save_product(tx, changed)
@@ -83,6 +90,10 @@ async def watch_overdue(database: Database) -> int:
     if overdue:
         _log.warning("reservations outlive their orders' deadlines", count=overdue)
     return 0
+
+
+def _unknown() -> Refusal:
+    return Refusal("not_found", "no product has this sku", status=HTTPStatus.NOT_FOUND)
 
 
 def _said(events: Iterable[Event | Versioned]) -> list[Said]:

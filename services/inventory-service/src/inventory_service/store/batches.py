@@ -102,20 +102,32 @@ async def _lock_known(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, 
         """,
         order_ids,
     )
-    lines = await lines_of(tx, order_ids)
-    return {
-        row["order_id"]: Reservation(
-            order_id=row["order_id"],
-            state=ReservationState(row["state"]),
-            lines=tuple(lines[row["order_id"]]),
-            deadline_at=row["deadline_at"],
-            confirmed=row["confirmed"],
-        )
-        for row in rows
-    }
+    lines = await _lines_of(tx, order_ids)
+    return {row["order_id"]: _reservation_of(row, lines[row["order_id"]]) for row in rows}
 
 
-async def lines_of(tx: Transaction, order_ids: Sequence[UUID]) -> defaultdict[UUID, list[HeldLine]]:
+async def find_reservation(tx: Transaction, order_id: UUID) -> Reservation | None:
+    """Read a reservation without locking it."""
+    row = await tx.fetchrow(
+        "SELECT order_id, state, deadline_at, confirmed FROM reservations WHERE order_id = $1",
+        order_id,
+    )
+    return _reservation_of(row, (await _lines_of(tx, [order_id]))[order_id]) if row else None
+
+
+def _reservation_of(row: asyncpg.Record, lines: Sequence[HeldLine]) -> Reservation:
+    return Reservation(
+        order_id=row["order_id"],
+        state=ReservationState(row["state"]),
+        lines=tuple(lines),
+        deadline_at=row["deadline_at"],
+        confirmed=row["confirmed"],
+    )
+
+
+async def _lines_of(
+    tx: Transaction, order_ids: Sequence[UUID]
+) -> defaultdict[UUID, list[HeldLine]]:
     rows = await tx.fetch(
         """
         SELECT order_id, line_no, sku, quantity, restocked

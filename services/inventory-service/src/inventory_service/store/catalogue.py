@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from uuid import UUID
 
 import asyncpg
 from common.database import Transaction
 
 from inventory_service.domain.stockroom import Shelf
+from inventory_service.store.batches import shelf_of
 
 Row = asyncpg.Record
 
@@ -55,18 +55,15 @@ async def save_product(tx: Transaction, shelf: Shelf) -> None:
     )
 
 
-async def find_product(tx: Transaction, sku: str) -> Row | None:
-    return await tx.fetchrow("SELECT * FROM stock WHERE sku = $1", sku)
+async def find_shelf(tx: Transaction, sku: str) -> Shelf | None:
+    row = await tx.fetchrow("SELECT * FROM stock WHERE sku = $1", sku)
+    return shelf_of(row) if row else None
 
 
-async def list_products(tx: Transaction, *, after: str, limit: int, active_only: bool) -> list[Row]:
+async def list_shelves(tx: Transaction, *, after: str, limit: int) -> list[Shelf]:
     """Read a page of products in the order of their skus."""
-    return await tx.fetch(
-        "SELECT * FROM stock WHERE sku > $1 AND (active OR NOT $3) ORDER BY sku LIMIT $2",
-        after,
-        limit,
-        active_only,
-    )
+    rows = await tx.fetch("SELECT * FROM stock WHERE sku > $1 ORDER BY sku LIMIT $2", after, limit)
+    return [shelf_of(row) for row in rows]
 
 
 async def list_movements(tx: Transaction, sku: str, *, before: int, limit: int) -> list[Row]:
@@ -79,16 +76,6 @@ async def list_movements(tx: Transaction, sku: str, *, before: int, limit: int) 
         sku,
         before,
         limit,
-    )
-
-
-async def find_reservation(tx: Transaction, order_id: UUID) -> Row | None:
-    return await tx.fetchrow(
-        """
-        SELECT order_id, state, deadline_at, created_at, updated_at
-          FROM reservations WHERE order_id = $1
-        """,
-        order_id,
     )
 
 

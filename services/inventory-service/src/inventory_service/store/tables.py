@@ -46,7 +46,7 @@ stock = sa.Table(
     _moment("deleted_at"),
     _now("created_at"),
     _now("updated_at"),
-    sa.CheckConstraint("price >= 0", name="price"),
+    sa.CheckConstraint("price > 0", name="price"),
     sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency"),
     sa.CheckConstraint("available >= 0", name="available"),
     sa.CheckConstraint("reserved >= 0", name="reserved"),
