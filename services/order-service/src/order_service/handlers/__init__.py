@@ -1,5 +1,7 @@
 """Use cases that come from outside: HTTP requests and timers that are due."""
 
+from order_service.handlers.accounts import RegisterCustomer as RegisterCustomer
+from order_service.handlers.accounts import register_customer as register_customer
 from order_service.handlers.orders import cancel_order as cancel_order
 from order_service.handlers.orders import load_orders as load_orders
 from order_service.handlers.orders import place_orders as place_orders

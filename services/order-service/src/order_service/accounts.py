@@ -1,0 +1,153 @@
+"""Who a customer is: password hashing, and refresh tokens that are rotated on each use."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from http import HTTPStatus
+from typing import TypeVar
+
+import argon2
+from argon2.exceptions import InvalidHashError, VerificationError
+from common.database import Transaction
+from common.errors import Refusal, Unavailable
+from common.message import uuid7
+
+from order_service.store import accounts as store
+from order_service.store.accounts import Credentials, Customer, RefreshToken
+
+T = TypeVar("T")
+
+_THREADS = 2
+"""Argon2 takes a core for its 20 ms: more threads than cores only starve the event loop."""
+
+_WAITING = 64
+"""About a second of hashing on two cores; who would wait longer is told to come back."""
+
+RETRY_WINDOW = timedelta(seconds=10)
+"""A client whose answer was lost asks again within its own time-out."""
+
+
+class Passwords:
+    """Argon2id in a few threads of its own, the same work for a wrong name as for a right one."""
+
+    def __init__(self) -> None:
+        """Take OWASP's parameters, and make the hash that unknown names are checked against."""
+        self._hasher = argon2.PasswordHasher(
+            time_cost=2, memory_cost=19456, parallelism=1, type=argon2.Type.ID
+        )
+        self._nobody = self._hasher.hash(secrets.token_hex(16))
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
+        self._waiting = 0
+
+    async def hash(self, password: str) -> str:
+        """Hash a new password."""
+        return await self._run(lambda: self._hasher.hash(password))
+
+    async def check(self, found: Credentials | None, password: str) -> tuple[Customer, str | None]:
+        """Find out whether it is them, or refuse without telling which part was wrong.
+
+        Answers a better hash too, if the stored one was made with weaker parameters.
+        """
+        stored = found.password_hash if found else self._nobody
+        right = await self._run(lambda: self._verify(stored, password))
+        if found is None or not right:
+            raise unauthenticated("the e-mail address or the password is wrong")
+        outdated = self._hasher.check_needs_rehash(stored)
+        return found.customer, await self.hash(password) if outdated else None
+
+    def _verify(self, stored: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(stored, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._waiting >= _WAITING:
+            raise Unavailable("too many logins at once", code="overloaded", retry_after=1)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._waiting -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Someone who is logged in, and the refresh token that keeps them so."""
+
+    customer: Customer
+    refresh_token: str
+
+
+class Sessions:
+    """Refresh tokens: opaque, stored as hashes, one family for each login.
+
+    A token's successor is computed from the token and the client that uses it. So a client that
+    asks again gets the same successor, and anyone else is recognised by getting another one.
+    """
+
+    def __init__(self, *, secret: bytes, life: timedelta) -> None:
+        """Take the secret that successors are computed with; processes must share it."""
+        self._secret = secret
+        self._life = life
+
+    async def open(self, tx: Transaction, customer: Customer) -> Session:
+        """Begin a family of tokens."""
+        token = secrets.token_urlsafe(32)
+        first = RefreshToken(
+            token_hash=_hash(token),
+            family=uuid7(),
+            customer_id=customer.customer_id,
+            expires_at=tx.now + self._life,
+        )
+        await store.add_refresh_token(tx, first)
+        return Session(customer, token)
+
+    async def rotate(self, tx: Transaction, token: str, *, client: str) -> Session | Refusal:
+        """Replace a token by its successor; return the refusal, for the revocation to commit.
+
+        A used token means that two hold it: the family ends, for the thief and the owner alike.
+        """
+        held = await store.lock_refresh_token(tx, _hash(token))
+        if held is None or held.revoked_at or held.expires_at <= tx.now:
+            return unauthenticated("the refresh token is not valid; log in again")
+        successor = self._successor(token, client)
+        if held.used_at is None:
+            await self._replace(tx, held, successor)
+        elif held.replaced_by != _hash(successor) or tx.now - held.used_at > RETRY_WINDOW:
+            await store.revoke_family(tx, held.family)
+            return unauthenticated("the refresh token was used before; log in again")
+        customer = await store.find_customer(tx, held.customer_id)
+        return Session(customer, successor) if customer else unauthenticated("no such account")
+
+    async def close(self, tx: Transaction, token: str) -> None:
+        """End the family; a token that is not known has nothing to end."""
+        held = await store.lock_refresh_token(tx, _hash(token))
+        if held is not None:
+            await store.revoke_family(tx, held.family)
+
+    async def _replace(self, tx: Transaction, held: RefreshToken, successor: str) -> None:
+        replaced_by = _hash(successor)
+        fresh = replace(held, token_hash=replaced_by, expires_at=tx.now + self._life)
+        await store.add_refresh_token(tx, fresh)
+        await store.save_rotation(tx, held.token_hash, replaced_by)
+
+    def _successor(self, token: str, client: str) -> str:
+        message = f"refresh\n{token}\n{client}".encode()
+        digest = hmac.digest(self._secret, message, hashlib.sha256)
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def unauthenticated(detail: str) -> Refusal:
+    """Make the refusal of someone who did not prove who they are."""
+    return Refusal("unauthenticated", detail, status=HTTPStatus.UNAUTHORIZED)
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

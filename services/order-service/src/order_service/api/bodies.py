@@ -1,0 +1,120 @@
+"""Request bodies: strict by type, with no member that is not listed here."""
+
+from collections import Counter
+from json import JSONDecodeError
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+from common import strict_json
+from common.errors import FieldError, Refusal
+from common.http import Body
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import AliasChoices, Field, ValidationError
+
+from order_service.domain import PlaceOrder, WantedLine
+
+B = TypeVar("B", bound=Body)
+
+DEFAULT_PAYMENT_METHOD = "pm_card"
+"""What an order that names none is paid with."""
+
+MAX_QUANTITY = 1_000_000
+"""Far above any line that was ever sold (74,215 pieces) and far below what money could overflow."""
+
+SKU = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+
+_EMAIL = (
+    r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@"
+    r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9-]{1,63})+$"
+)
+"""That of HTML's e-mail field: no quotes and no line ends, which a mail header could trip on."""
+
+_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+$"
+
+Sku = Annotated[str, Field(pattern=SKU, examples=["85123A"])]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$", examples=["en", "es"])]
+Text = Annotated[str, Field(min_length=1, max_length=100, pattern=_PRINTABLE)]
+
+
+class WantedItem(Body):
+    """One product and how many of it."""
+
+    sku: Sku = Field(
+        validation_alias=AliasChoices("sku", "productId"),
+        description="`productId` is another name for it",
+    )
+    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
+
+
+class PlaceOrderBody(Body):
+    """What a customer wants; prices are ours and are never read from the client."""
+
+    items: Annotated[list[WantedItem], Field(min_length=1, max_length=1000)]
+    payment_method: Annotated[
+        str,
+        Field(pattern=r"^pm_[A-Za-z0-9_]{1,61}$", description="a provider's token, never a card"),
+    ] = DEFAULT_PAYMENT_METHOD
+
+    def command(self, *, order_id: UUID, customer_id: UUID) -> PlaceOrder:
+        """Translate to the command, the same product on two lines merged into one."""
+        wanted: Counter[str] = Counter()
+        for item in self.items:
+            wanted[item.sku] += item.quantity
+        if max(wanted.values()) > MAX_QUANTITY:
+            detail = f"a product's lines add up to more than {MAX_QUANTITY}"
+            raise invalid(FieldError("/items", "less_than_equal", detail))
+        return PlaceOrder(
+            order_id=order_id,
+            customer_id=customer_id,
+            lines=tuple(WantedLine(sku, quantity) for sku, quantity in wanted.items()),
+            payment_method=self.payment_method,
+        )
+
+
+class CancelBody(Body):
+    """Nothing is to be said: an order is cancelled as a whole."""
+
+
+class RegisterBody(Body):
+    """A new account."""
+
+    email: Annotated[str, Field(pattern=_EMAIL, max_length=254)]
+    password: Annotated[str, Field(min_length=12, max_length=128, repr=False)]
+    name: Text | None = None
+    language: Language = "en"
+
+
+class LoginBody(Body):
+    """What an account proves itself with."""
+
+    email: Annotated[str, Field(min_length=1, max_length=254)]
+    password: Annotated[str, Field(min_length=1, max_length=128, repr=False)]
+
+
+class RefreshBody(Body):
+    """A refresh token, as login or the last refresh gave it."""
+
+    refresh_token: Annotated[str, Field(min_length=1, max_length=128, repr=False)]
+
+
+async def read_body(request: Request, body_type: type[B]) -> B:
+    """Read the body as FastAPI would, without its way there: 400 or 422 when it is no such body."""
+    raw = await request.body()
+    try:
+        strict_json.parse(raw)
+        return body_type.model_validate_json(raw)
+    except JSONDecodeError as error:
+        entry = {"type": "json_invalid", "loc": ("body",), "ctx": {"error": error.msg}}
+        raise RequestValidationError([entry]) from None
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        entries = [{**entry, "loc": ("body", *entry["loc"])} for entry in found]
+        raise RequestValidationError(entries) from None
+
+
+def invalid(*errors: FieldError) -> Refusal:
+    """Make the refusal of a request that is understood and breaks a rule."""
+    return Refusal(
+        "validation_failed", "`errors` lists each wrong place.", status=422, errors=errors
+    )

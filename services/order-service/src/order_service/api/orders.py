@@ -1,0 +1,177 @@
+"""Orders as their owners see them, and their cancellation."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from common.auth import Principal
+from common.database import Transaction
+from common.errors import Refusal
+from common.http import Router
+from fastapi import Query, Request, Response
+from pydantic import AwareDatetime
+
+from order_service import handlers, idempotency
+from order_service.api.bodies import CancelBody, read_body
+from order_service.api.paging import PageQuery, link_next
+from order_service.api.parts import (
+    STAFF,
+    Caller,
+    IdempotencyKey,
+    Parts,
+    PartsOf,
+    not_found,
+    owner_of,
+)
+from order_service.api.shapes import (
+    Links,
+    OrderAccepted,
+    OrderStatus,
+    OrderView,
+    Page,
+    Timeline,
+    TimelineEntry,
+    replay,
+)
+from order_service.domain import CancelOrder, Status
+from order_service.idempotency import Answer
+from order_service.store import reads
+from order_service.store.keys import KeyRow, Slot
+from order_service.store.reads import OrderFilter, Row
+
+CANCEL_ROUTE = "POST /orders/{id}/cancel"
+
+router = Router(tags=["orders"])
+
+
+class OrderQuery(PageQuery):
+    """Which orders to list; `customerId` is for staff."""
+
+    status: Status | None = None
+    created_from: AwareDatetime | None = None
+    created_to: AwareDatetime | None = None
+    customer_id: UUID | None = None
+
+    def filter_for(self, caller: Principal) -> OrderFilter:
+        """Narrow the list to what the caller may see."""
+        owner = owner_of(caller)
+        if owner is not None and self.customer_id not in {None, owner}:
+            raise Refusal("forbidden", "other customers' orders are for staff", status=403)
+        return OrderFilter(
+            owner=owner or self.customer_id,
+            status=self.status,
+            created_from=self.created_from,
+            created_to=self.created_to,
+        )
+
+
+@router.get("/orders")
+async def list_orders(
+    query: Annotated[OrderQuery, Query()],
+    caller: Caller,
+    parts: PartsOf,
+    request: Request,
+    response: Response,
+) -> Page[OrderView]:
+    """List orders, newest first."""
+    wanted = query.filter_for(caller)
+    after = _after(parts.cursors.open("orders", query.cursor))
+    async with parts.database.transaction() as tx:
+        rows = await reads.list_orders(tx, wanted, after=after, limit=query.limit + 1)
+        shown = rows[: query.limit]
+        lines = await reads.list_lines(tx, [row["order_id"] for row in shown])
+    cursor = None
+    if len(rows) > len(shown):
+        last = shown[-1]
+        created_at, order_id = last["created_at"].isoformat(), str(last["order_id"])
+        cursor = parts.cursors.seal("orders", created_at, order_id)
+    link_next(request, response, cursor)
+    views = [OrderView.of(row, lines[row["order_id"]], parts.prefix) for row in shown]
+    return Page(data=views, next_cursor=cursor)
+
+
+@router.get("/orders/{order_id}", response_model=OrderView)
+async def get_order(order_id: UUID, caller: Caller, parts: PartsOf, request: Request) -> Response:
+    """Show an order; its ETag changes with everything that happens to it."""
+    async with parts.database.transaction() as tx:
+        row = await _find(tx, order_id, caller)
+        lines = await reads.list_lines(tx, [order_id])
+    etag = f'"{row["version"]}"'
+    if _matches(request.headers.get("if-none-match", ""), etag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
+    view = OrderView.of(row, lines[order_id], parts.prefix)
+    return Response(view.model_dump_json(), headers={"ETag": etag}, media_type="application/json")
+
+
+@router.get("/orders/{order_id}/status")
+async def get_order_status(order_id: UUID, caller: Caller, parts: PartsOf) -> OrderStatus:
+    """Tell where an order is."""
+    async with parts.database.transaction() as tx:
+        return OrderStatus.of(await _find(tx, order_id, caller))
+
+
+@router.get("/orders/{order_id}/timeline")
+async def get_order_timeline(order_id: UUID, caller: Caller, parts: PartsOf) -> Timeline:
+    """Tell everything that happened to an order, oldest first."""
+    async with parts.database.transaction() as tx:
+        await _find(tx, order_id, caller)
+        events = await reads.list_events(tx, order_id)
+    return Timeline(data=[TimelineEntry.of(event) for event in events])
+
+
+@router.post(
+    "/orders/{order_id}/cancel", status_code=HTTPStatus.ACCEPTED, response_model=OrderAccepted
+)
+async def cancel_order(
+    order_id: UUID, key: IdempotencyKey, caller: Caller, parts: PartsOf, request: Request
+) -> Response:
+    """Ask for the end of an order; it is over when inventory and payment have answered."""
+    body = await read_body(request, CancelBody) if await request.body() else CancelBody()
+    accepted = OrderAccepted(
+        order_id=order_id,
+        status=Status.CANCELLING,
+        message="The order is being cancelled; stock and money go back.",
+        links=Links.of(parts.prefix, order_id),
+    )
+    row = KeyRow(
+        slot=Slot(caller.id, CANCEL_ROUTE, key),
+        fingerprint=idempotency.fingerprint(body, str(order_id)),
+        status=HTTPStatus.ACCEPTED,
+        body=accepted.model_dump_json().encode(),
+        order_id=None,
+    )
+    command = CancelOrder(
+        order_id=order_id,
+        by="staff" if caller.roles & STAFF else "customer",
+        principal=caller.id,
+    )
+    return replay(await _cancel_once(parts, command, row))
+
+
+async def _cancel_once(parts: Parts, command: CancelOrder, row: KeyRow) -> Answer:
+    """Cancel, or find that this key has: the key and its effect are one transaction."""
+    async with parts.database.transaction() as tx:
+        known = (await idempotency.claim(tx, [row])).get(row.slot)
+        if known is None:
+            await handlers.cancel_order(tx, command, patience=parts.patience)
+            known = Answer(row.status, row.body, row.order_id)
+    if isinstance(known, Refusal):
+        raise known
+    return known
+
+
+async def _find(tx: Transaction, order_id: UUID, caller: Principal) -> Row:
+    row = await reads.find_order(tx, order_id, owner_of(caller))
+    if row is None:
+        raise not_found()
+    return row
+
+
+def _after(last: list[str]) -> tuple[datetime, UUID] | None:
+    return (datetime.fromisoformat(last[0]), UUID(last[1])) if last else None
+
+
+def _matches(given: str, etag: str) -> bool:
+    candidates = {candidate.strip().removeprefix("W/") for candidate in given.split(",")}
+    return bool(candidates & {etag, "*"})

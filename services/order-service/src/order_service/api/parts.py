@@ -1,0 +1,71 @@
+"""What every route needs: the running parts behind it, and who is calling."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+from common import auth, problem
+from common.auth import Principal, TokenIssuer
+from common.database import Database
+from common.errors import Refusal
+from fastapi import Depends, Header, Request
+
+from order_service import idempotency
+from order_service.accounts import Passwords, Sessions
+from order_service.api.paging import Cursors
+from order_service.domain import Patience
+from order_service.intake import Intake
+
+STAFF = frozenset({"staff", "admin"})
+"""Who sees and handles everybody's orders."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The running things behind the routes, made in app.py."""
+
+    database: Database
+    intake: Intake
+    passwords: Passwords
+    sessions: Sessions
+    cursors: Cursors
+    issuer: TokenIssuer
+    patience: Patience
+    prefix: str
+    access_token_life: timedelta
+
+
+def parts_of(request: Request) -> Parts:
+    """Find the parts of the application that serves this request."""
+    parts = request.app.state.parts
+    if not isinstance(parts, Parts):
+        message = "app.state.parts holds no Parts: call api.attach()"
+        raise TypeError(message)
+    return parts
+
+
+def owner_of(principal: Principal) -> UUID | None:
+    """Tell whose orders the caller may see: their own, or everybody's (None)."""
+    return None if principal.roles & STAFF else principal.id
+
+
+async def idempotency_key(
+    request: Request,
+    _documented: Annotated[
+        str | None,
+        Header(alias="Idempotency-Key", description="1 to 255 visible ASCII characters"),
+    ] = None,
+) -> str:
+    """Read the key that makes a repeated request harmless, or refuse with 400."""
+    return idempotency.parse_key(request.headers.getlist("idempotency-key"))
+
+
+def not_found() -> Refusal:
+    """Refuse in the same words what is absent and what is somebody else's."""
+    return Refusal("not_found", problem.MEANINGS["not_found"], status=404)
+
+
+PartsOf = Annotated[Parts, Depends(parts_of)]
+Caller = auth.Authenticated
+IdempotencyKey = Annotated[str, Depends(idempotency_key)]

@@ -1,0 +1,77 @@
+"""POST /orders: the one route that is called as often as everything else together."""
+
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Any
+
+from common import auth
+from common.http import StrictRoute
+from common.message import uuid7
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from typing_extensions import override
+
+from order_service import idempotency
+from order_service.api.bodies import PlaceOrderBody, read_body
+from order_service.api.parts import (
+    Caller,
+    IdempotencyKey,
+    PartsOf,
+    idempotency_key,
+    parts_of,
+)
+from order_service.api.shapes import Links, OrderAccepted, replay
+from order_service.domain import Status
+from order_service.intake import Submission
+from order_service.store.keys import KeyRow, Slot
+
+ROUTE = "POST /orders"
+
+_authenticate = auth.caller()
+
+
+class _Direct(APIRoute):
+    """Finds the endpoint's arguments by plain calls: FastAPI's solver takes as long as the rest."""
+
+    @override
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        async def answer(request: Request) -> Response:
+            principal = await _authenticate(request)
+            key = await idempotency_key(request)
+            body = await read_body(request, PlaceOrderBody)
+            return await place_order(body, key, principal, parts_of(request))
+
+        return answer
+
+
+class _DirectRoute(StrictRoute, _Direct):
+    """Direct, and as strict as every other route."""
+
+
+router = APIRouter(tags=["orders"], route_class=_DirectRoute)
+
+
+@router.post(
+    "/orders", status_code=HTTPStatus.ACCEPTED, response_model=OrderAccepted, name="place_order"
+)
+async def place_order(
+    body: PlaceOrderBody, key: IdempotencyKey, caller: Caller, parts: PartsOf
+) -> Response:
+    """Place an order; answers when it is stored, and what becomes of it is at `links.status`."""
+    order_id = uuid7()
+    accepted = OrderAccepted(
+        order_id=order_id,
+        status=Status.PENDING,
+        message="The order is placed; stock and payment follow.",
+        links=Links.of(parts.prefix, order_id),
+    )
+    row = KeyRow(
+        slot=Slot(caller.id, ROUTE, key),
+        fingerprint=idempotency.fingerprint(body),
+        status=HTTPStatus.ACCEPTED,
+        body=accepted.model_dump_json().encode(),
+        order_id=order_id,
+    )
+    command = body.command(order_id=order_id, customer_id=caller.id)
+    answer = await parts.intake.submit(Submission(command, row))
+    return replay(answer, location=f"{parts.prefix}/orders/{answer.order_id}")

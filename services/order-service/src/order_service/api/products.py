@@ -1,0 +1,48 @@
+"""The catalogue, from order-service's own copy: what can be ordered, and for how much."""
+
+from typing import Annotated
+
+from common.http import Router
+from fastapi import Path, Query, Request, Response
+from pydantic import Field
+
+from order_service.api.bodies import SKU, Text
+from order_service.api.paging import PageQuery, link_next
+from order_service.api.parts import PartsOf, not_found
+from order_service.api.shapes import Page, Product
+from order_service.store import reads
+
+router = Router(tags=["products"])
+
+
+class ProductQuery(PageQuery):
+    """Which products to list."""
+
+    q: Annotated[Text | None, Field(description="looked for in SKU and name")] = None
+
+
+@router.get("/products")
+async def list_products(
+    query: Annotated[ProductQuery, Query()], parts: PartsOf, request: Request, response: Response
+) -> Page[Product]:
+    """List products by SKU; anyone may look."""
+    last = parts.cursors.open("products", query.cursor)
+    async with parts.database.transaction() as tx:
+        rows = await reads.list_products(
+            tx, query.q, after=last[0] if last else None, limit=query.limit + 1
+        )
+    shown = rows[: query.limit]
+    more = len(rows) > len(shown)
+    cursor = parts.cursors.seal("products", shown[-1]["sku"]) if more else None
+    link_next(request, response, cursor)
+    return Page(data=[Product.of(row) for row in shown], next_cursor=cursor)
+
+
+@router.get("/products/{sku}")
+async def get_product(sku: Annotated[str, Path(pattern=SKU)], parts: PartsOf) -> Product:
+    """Show a product."""
+    async with parts.database.transaction() as tx:
+        row = await reads.find_product(tx, sku)
+    if row is None:
+        raise not_found()
+    return Product.of(row)

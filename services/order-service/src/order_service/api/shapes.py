@@ -1,0 +1,225 @@
+"""Response bodies, in camelCase: what a client may rely on, and no internal column."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+from uuid import UUID
+
+from common.http import Wire
+from fastapi import Response
+from pydantic import Field
+
+from order_service.domain import Health, Status
+from order_service.idempotency import Answer
+from order_service.store.accounts import Customer
+from order_service.store.reads import Row
+
+T = TypeVar("T")
+
+
+class Money(Wire):
+    """An amount in the currency's minor units."""
+
+    amount: int
+    currency: str
+
+
+class Links(Wire):
+    """Where to go from an order."""
+
+    self: str
+    status: str
+    timeline: str
+    cancel: str
+
+    @classmethod
+    def of(cls, prefix: str, order_id: UUID) -> "Links":
+        """Name the routes of one order."""
+        order = f"{prefix}/orders/{order_id}"
+        return cls(
+            self=order,
+            status=f"{order}/status",
+            timeline=f"{order}/timeline",
+            cancel=f"{order}/cancel",
+        )
+
+
+class OrderAccepted(Wire):
+    """The order is stored, or its end is under way; how it goes on is at `links.status`."""
+
+    order_id: UUID
+    status: Status
+    message: str
+    links: Links
+
+
+class Line(Wire):
+    """One product of an order."""
+
+    line_no: int
+    sku: str
+    name: str
+    quantity: int
+    unit_price: Money
+    line_total: Money
+
+
+class OrderView(Wire):
+    """An order as its owner sees it."""
+
+    order_id: UUID
+    status: Status
+    saga: Health
+    reason: str | None = Field(None, exclude_if=lambda value: value is None)
+    lines: list[Line]
+    total: Money
+    amount_refunded: Money
+    created_at: datetime
+    updated_at: datetime
+    links: Links
+
+    @classmethod
+    def of(cls, row: Row, lines: Sequence[Row], prefix: str) -> "OrderView":
+        """Show an order and its lines."""
+        currency = row["currency"]
+        return cls(
+            order_id=row["order_id"],
+            status=Status(row["status"]),
+            saga=Health(row["saga"]),
+            reason=row["reason"],
+            lines=[_line(line, currency) for line in lines],
+            total=Money(amount=row["total"], currency=currency),
+            amount_refunded=Money(amount=row["amount_refunded"], currency=currency),
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+            links=Links.of(prefix, row["order_id"]),
+        )
+
+
+class OrderStatus(Wire):
+    """Where an order is; `terminal` means that its saga is settled."""
+
+    order_id: UUID
+    status: Status
+    saga: Health
+    updated_at: datetime
+    terminal: bool
+
+    @classmethod
+    def of(cls, row: Row) -> "OrderStatus":
+        """Show where an order is."""
+        return cls(
+            order_id=row["order_id"],
+            status=Status(row["status"]),
+            saga=Health(row["saga"]),
+            updated_at=row["updated_at"],
+            terminal=row["settled_at"] is not None,
+        )
+
+
+class TimelineEntry(Wire):
+    """One event of an order's history."""
+
+    type: str
+    at: datetime
+    service: str
+    event_id: UUID
+    causation_id: UUID | None
+
+    @classmethod
+    def of(cls, row: Row) -> "TimelineEntry":
+        """Show an event."""
+        return cls(
+            type=row["type"],
+            at=row["occurred_at"],
+            service=row["service"],
+            event_id=row["event_id"],
+            causation_id=row["causation_id"],
+        )
+
+
+class Timeline(Wire):
+    """Everything that happened to an order, oldest first."""
+
+    data: list[TimelineEntry]
+
+
+class Product(Wire):
+    """A product as our copy of the catalogue has it."""
+
+    sku: str
+    name: str
+    price: Money
+    active: bool
+    available: str
+
+    @classmethod
+    def of(cls, row: Row) -> "Product":
+        """Show a product."""
+        price = Money(amount=row["price"], currency=row["currency"])
+        return cls(
+            sku=row["sku"],
+            name=row["name"],
+            price=price,
+            active=row["active"],
+            available=row["available"],
+        )
+
+
+class Page(Wire, Generic[T]):
+    """One page of a list; `nextCursor` is null on the last."""
+
+    data: list[T]
+    next_cursor: str | None
+
+
+class Tokens(Wire):
+    """A short access token, and the refresh token that gets the next one."""
+
+    access_token: str
+    refresh_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the kind of token, as RFC 6750 names it
+    expires_in: int
+
+
+class Account(Wire):
+    """An account as its owner sees it."""
+
+    customer_id: UUID
+    email: str
+    name: str | None
+    language: str
+    roles: list[str]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, customer: Customer) -> "Account":
+        """Show an account."""
+        return cls(
+            customer_id=customer.customer_id,
+            email=customer.email,
+            name=customer.name,
+            language=customer.language,
+            roles=list(customer.roles),
+            created_at=customer.created_at,
+        )
+
+
+def replay(answer: Answer, *, location: str | None = None) -> Response:
+    """Send an answer byte for byte as it is stored, and say so if it was given before."""
+    headers = {"Location": location} if location else {}
+    if answer.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(answer.body, answer.status, headers, media_type="application/json")
+
+
+def _line(row: Row, currency: str) -> Line:
+    quantity, price = row["quantity"], row["unit_price"]
+    return Line(
+        line_no=row["line_no"],
+        sku=row["sku"],
+        name=row["name"],
+        quantity=quantity,
+        unit_price=Money(amount=price, currency=currency),
+        line_total=Money(amount=quantity * price, currency=currency),
+    )
