@@ -1,0 +1,1 @@
+"""Takes, captures and returns money through a provider."""

@@ -1,0 +1,31 @@
+"""Payment's part of the saga: which event is decided by what."""
+
+from __future__ import annotations
+
+from common.message import Decisions
+
+from payment_service.domain import decisions
+from payment_service.domain.payment import Book
+from payment_service.messages import (
+    OrderCancelRequested,
+    OrderConfirmed,
+    OrderExpired,
+    OrderLinesAmended,
+    OrderPlaced,
+    OrderRejected,
+    RefundRequested,
+    StockPartiallyReserved,
+    StockReserved,
+)
+
+DECISIONS: Decisions[Book] = {
+    OrderPlaced: decisions.place,
+    OrderLinesAmended: decisions.amend,
+    OrderConfirmed: decisions.confirm,
+    OrderRejected: decisions.close,
+    OrderExpired: decisions.close,
+    OrderCancelRequested: decisions.close,
+    RefundRequested: decisions.refund,
+    StockReserved: decisions.reserve,
+    StockPartiallyReserved: decisions.wait,
+}

@@ -1,0 +1,1 @@
+"""What payment decides: the aggregate, what it hears, what the provider answers."""
