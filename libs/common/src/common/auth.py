@@ -82,7 +82,7 @@ class TokenVerifier:
             principal = _principal(claims)
         except jwt.ExpiredSignatureError:
             raise _unauthenticated("expired", code="token_expired") from None
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, OverflowError) as error:  # PyJWT takes an infinite exp to int()
             raise _unauthenticated(type(error).__name__) from None
         except _Rejected as error:
             raise _unauthenticated(str(error)) from None

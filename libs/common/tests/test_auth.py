@@ -1,0 +1,380 @@
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+import httpx2
+import jwt
+import pytest
+from common import auth, telemetry
+from common.auth import Principal, TokenIssuer, TokenVerifier, caller
+from common.errors import ConfigurationError, Refusal
+from common.health import Health
+from common.http import Router, create_app
+from common.keys import StaticKeys, published, thumbprint
+from common.settings import JwtIssuerSettings
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from fastapi import Depends
+
+ANA = Principal(UUID("0198f3f0-0000-7000-8000-000000000001"), frozenset({"customer"}))
+KEY = ec.generate_private_key(ec.SECP256R1())
+KID = thumbprint(KEY.public_key())
+PEM = KEY.private_bytes(
+    serialization.Encoding.PEM,
+    serialization.PrivateFormat.PKCS8,
+    serialization.NoEncryption(),
+).decode()
+
+
+def settings(**changes: Any) -> JwtIssuerSettings:
+    return JwtIssuerSettings(**{"app_env": "test", "jwt_private_key": PEM, **changes})
+
+
+def verifier(**changes: Any) -> TokenVerifier:
+    return TokenVerifier(StaticKeys({KID: KEY.public_key()}), settings(**changes))
+
+
+def token(
+    claims: Mapping[str, Any] | None = None,
+    headers: Mapping[str, Any] | None = None,
+    *,
+    key: Any = KEY,
+    algorithm: str = "ES256",
+) -> str:
+    now = int(time.time())
+    good = {
+        "iss": "pedido",
+        "aud": "pedido-api",
+        "sub": str(ANA.id),
+        "roles": ["customer"],
+        "iat": now,
+        "nbf": now,
+        "exp": now + 900,
+    }
+    body = {name: value for name, value in {**good, **(claims or {})}.items() if value is not None}
+    return jwt.encode(
+        body, key, algorithm=algorithm, headers={"typ": "at+jwt", "kid": KID, **(headers or {})}
+    )
+
+
+def encoded(text: str | bytes) -> str:
+    raw = text.encode() if isinstance(text, str) else text
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def signed(header: str, claims: str) -> str:
+    """Sign two texts as they stand, however odd."""
+    head = f"{encoded(header)}.{encoded(claims)}"
+    signature = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256).sign(
+        head.encode(), KEY
+    )
+    return f"{head}.{encoded(signature)}"
+
+
+def claims_text(extra: str = "") -> str:
+    claims = json.dumps(jwt.decode(token(), options={"verify_signature": False}))
+    return claims[:-1] + extra + "}"
+
+
+def with_expiry(value: str) -> str:
+    return claims_text().replace('"exp": ', f'"exp": {value}, "was": ')
+
+
+def header_text(extra: str = "") -> str:
+    return f'{{"alg":"ES256","typ":"at+jwt","kid":"{KID}"{extra}}}'
+
+
+def hmac_with_the_public_key() -> str:
+    """Do by hand what libraries refuse to help with."""
+    public = KEY.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    head = f"{encoded(header_text().replace('ES256', 'HS256'))}.{encoded(claims_text())}"
+    return f"{head}.{encoded(hmac.digest(public, head.encode(), hashlib.sha256))}"
+
+
+def unsigned() -> str:
+    header = header_text().replace("ES256", "none")
+    return f"{encoded(header)}.{encoded(claims_text())}."
+
+
+def foreign_key_in_header(name: str) -> Callable[[], str]:
+    other = ec.generate_private_key(ec.SECP256R1())
+    value: Any = {
+        "jwk": published(other.public_key()),
+        "jku": "https://attacker.example/jwks.json",
+        "x5u": "https://attacker.example/chain.pem",
+    }[name]
+    return lambda: token(headers={name: value}, key=other)
+
+
+REJECTED: dict[str, Callable[[], str]] = {
+    "empty": lambda: "",
+    "garbage": lambda: "not-a-token",
+    "four parts": lambda: token() + ".x",
+    "not base64": lambda: "ä.ä.ä",
+    "none": unsigned,
+    "HS256 signed with the public key": hmac_with_the_public_key,
+    "RS256": lambda: token(
+        key=rsa.generate_private_key(public_exponent=65537, key_size=2048), algorithm="RS256"
+    ),
+    "signed by another key": lambda: token(key=ec.generate_private_key(ec.SECP256R1())),
+    "nbf ahead": lambda: token({"nbf": int(time.time()) + 3600}),
+    "iat ahead": lambda: token({"iat": int(time.time()) + 3600}),
+    "wrong issuer": lambda: token({"iss": "somebody"}),
+    "wrong audience": lambda: token({"aud": "another-api"}),
+    "audience as a list": lambda: token({"aud": ["pedido-api", "another-api"]}),
+    "wrong typ": lambda: token(headers={"typ": "JWT"}),
+    "no typ": lambda: signed(f'{{"alg":"ES256","kid":"{KID}"}}', claims_text()),
+    "no kid": lambda: signed('{"alg":"ES256","typ":"at+jwt"}', claims_text()),
+    "kid with path traversal": lambda: token(headers={"kid": "../../../../dev/null"}),
+    "kid as a number": lambda: signed('{"alg":"ES256","typ":"at+jwt","kid":7}', claims_text()),
+    "unknown kid": lambda: token(headers={"kid": "another"}),
+    "jku": foreign_key_in_header("jku"),
+    "x5u": foreign_key_in_header("x5u"),
+    "jwk": foreign_key_in_header("jwk"),
+    "crit": lambda: token(headers={"crit": ["exp"]}),
+    "huge": lambda: token({"padding": "x" * 8192}),
+    "expiry is infinite": lambda: signed(header_text(), with_expiry("1e400")),
+    "expiry is far": lambda: signed(header_text(), with_expiry("9" * 300)),
+    "duplicate claims": lambda: signed(header_text(), claims_text(f',"sub":"{UUID(int=9)}"')),
+    "duplicate header names": lambda: signed(header_text(',"alg":"ES256"'), claims_text()),
+    "claims are a list": lambda: signed(header_text(), "[]"),
+    "header is a list": lambda: signed("[]", claims_text()),
+    "no subject": lambda: token({"sub": None}),
+    "subject is no UUID": lambda: token({"sub": "ana"}),
+    "no expiry": lambda: token({"exp": None}),
+    "expiry is a text": lambda: signed(header_text(), with_expiry('"x"')),
+    "expiry is null": lambda: signed(header_text(), with_expiry("null")),
+    "issued at a text": lambda: signed(
+        header_text(), claims_text().replace('"iat": ', '"iat": "x", "was": ')
+    ),
+    "no nbf": lambda: token({"nbf": None}),
+    "no iat": lambda: token({"iat": None}),
+    "lives for a year": lambda: token({"exp": int(time.time()) + 365 * 86400}),
+    "roles are a text": lambda: token({"roles": "admin"}),
+    "no roles": lambda: token({"roles": None}),
+}
+
+
+@pytest.mark.parametrize("make", REJECTED.values(), ids=REJECTED.keys())
+async def test_a_token_that_our_issuer_would_not_write_is_not_believed(
+    make: Callable[[], str],
+) -> None:
+    with pytest.raises(Refusal) as caught:
+        await verifier().verify(make())
+
+    assert (caught.value.status, caught.value.code) == (401, "unauthenticated")
+
+
+async def test_a_token_that_is_over_is_told_apart() -> None:
+    with pytest.raises(Refusal) as caught:
+        await verifier().verify(token({"exp": int(time.time()) - 60}))
+
+    assert (caught.value.status, caught.value.code) == (401, "token_expired")
+
+
+async def test_a_small_clock_difference_is_forgiven() -> None:
+    now = int(time.time())
+
+    assert await verifier().verify(token({"exp": now - 5})) == ANA
+    assert await verifier().verify(token({"nbf": now + 5, "iat": now + 5})) == ANA
+
+
+async def test_a_remembered_token_still_ends() -> None:
+    short = verifier(jwt_leeway=timedelta(0))
+    ends = int(time.time()) + 2
+    text = token({"exp": ends})
+    assert await short.verify(text) == ANA
+
+    await asyncio.sleep(ends - time.time())
+
+    with pytest.raises(Refusal) as caught:
+        await short.verify(text)
+    assert caught.value.code == "token_expired"
+
+
+async def test_only_so_many_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "_REMEMBERED", 2)
+    small = verifier()
+
+    for number in range(4):
+        await small.verify(token({"jti": str(number)}))
+
+    assert len(small._remembered) == 2
+
+
+async def test_an_unknown_role_gives_nothing() -> None:
+    principal = await verifier().verify(token({"roles": ["customer", "root"]}))
+
+    assert principal.roles == {"customer"}
+
+
+async def test_what_the_issuer_writes_the_verifier_believes() -> None:
+    issuer = TokenIssuer(settings())
+
+    assert await issuer.verifier().verify(issuer.issue(ANA)) == ANA
+    assert await verifier().verify(issuer.issue(ANA)) == ANA
+
+
+async def test_an_access_token_lives_as_long_as_the_setting_says() -> None:
+    issuer = TokenIssuer(settings(jwt_expires_in=timedelta(minutes=5)))
+
+    claims = jwt.decode(issuer.issue(ANA), options={"verify_signature": False})
+
+    assert claims["exp"] - claims["iat"] == 300
+
+
+def test_the_key_document_holds_the_public_key_alone() -> None:
+    (entry,) = TokenIssuer(settings()).jwks()["keys"]
+
+    assert entry.keys() == {"kty", "crv", "x", "y", "kid", "use", "alg"}
+    assert entry["kid"] == KID
+
+
+async def test_development_makes_up_a_key() -> None:
+    issuer = TokenIssuer(settings(app_env="development", jwt_private_key=None))
+
+    assert await issuer.verifier().verify(issuer.issue(ANA)) == ANA
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        "nonsense",
+        ec.generate_private_key(ec.SECP384R1())
+        .private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        .decode(),
+    ],
+    ids=["nonsense", "another curve"],
+)
+def test_an_unusable_signing_key_is_bad_configuration(pem: str) -> None:
+    with pytest.raises(ConfigurationError, match="JWT_PRIVATE_KEY") as caught:
+        TokenIssuer(settings(jwt_private_key=pem))
+
+    assert pem not in str(caught.value)
+
+
+def test_a_role_that_does_not_exist_is_a_mistake_at_start() -> None:
+    with pytest.raises(ValueError, match="no such role: root"):
+        caller("root")
+
+
+router = Router()
+
+
+@router.get("/me")
+async def me(principal: Annotated[Principal, Depends(caller())]) -> str:
+    return str(principal.id)
+
+
+@router.get("/staff")
+async def staff_only(principal: Annotated[Principal, Depends(caller("staff", "admin"))]) -> str:
+    return str(principal.id)
+
+
+def client(believes: TokenVerifier | None) -> httpx2.AsyncClient:
+    app = create_app(
+        title="test",
+        service="test-service",
+        settings=settings(),
+        health=Health(),
+        verifier=believes,
+        routers=[router],
+    )
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test/api/v1")
+
+
+def bearer(text: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {text}"}
+
+
+async def test_a_caller_with_a_good_token_is_known() -> None:
+    async with client(verifier()) as http:
+        answer = await http.get("/me", headers=bearer(token()))
+
+    assert (answer.status_code, answer.json()) == (200, str(ANA.id))
+
+
+@pytest.mark.parametrize(
+    ("roles", "status"),
+    [(["customer"], 403), ([], 403), (["staff"], 200), (["customer", "admin"], 200)],
+    ids=["customer", "nobody", "staff", "customer and admin"],
+)
+async def test_a_route_lets_in_only_its_roles(roles: list[str], status: int) -> None:
+    async with client(verifier()) as http:
+        answer = await http.get("/staff", headers=bearer(token({"roles": roles})))
+
+    assert answer.status_code == status
+    assert status == 200 or answer.json()["code"] == "forbidden"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("Authorization", "Basic YTpi")],
+        [("Authorization", "Bearer")],
+        [("Authorization", token())],
+        [("Authorization", f"Bearer {token()}"), ("Authorization", f"Bearer {token()}")],
+    ],
+    ids=["none", "basic", "empty", "no scheme", "twice"],
+)
+async def test_without_one_bearer_token_nobody_is_known(headers: list[tuple[str, str]]) -> None:
+    async with client(verifier()) as http:
+        answer = await http.get("/me", headers=headers)
+
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "unauthenticated"
+    assert answer.headers["www-authenticate"] == 'Bearer realm="pedido"'
+
+
+async def test_an_expired_token_is_told_in_the_challenge() -> None:
+    async with client(verifier()) as http:
+        answer = await http.get("/me", headers=bearer(token({"exp": 1_700_000_000})))
+
+    assert answer.json()["code"] == "token_expired"
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+
+async def test_a_process_without_a_verifier_believes_nobody() -> None:
+    async with client(None) as http:
+        answer = await http.get("/me", headers=bearer(token()))
+
+    assert answer.status_code == 401
+
+
+async def test_a_failure_is_logged_with_its_reason_and_without_the_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    class Log:
+        def warning(self, event: str, **fields: Any) -> None:
+            seen.append({"event": event, **fields})
+
+    monkeypatch.setattr(auth, "log", Log())
+    text = token({"iss": "somebody"})
+
+    with pytest.raises(Refusal):
+        await verifier().verify(text)
+
+    assert seen == [
+        {
+            "event": "authentication failed",
+            "code": "unauthenticated",
+            "reason": "InvalidIssuerError",
+        }
+    ]
+    assert set(seen[0]) <= telemetry.LOG_FIELDS
