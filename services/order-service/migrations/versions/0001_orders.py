@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-
 from common.migration import create_messaging_tables, drop_messaging_tables
 
 revision = "0001"

@@ -8,6 +8,7 @@ from functools import partial
 from common.database import Transaction
 from common.message import Decisions, Event, StateRecord
 from common.shell import Subscription
+
 from order_service import handlers
 from order_service.domain import Orders, Patience, decisions
 from order_service.messages import (

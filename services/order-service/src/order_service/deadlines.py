@@ -8,6 +8,7 @@ from typing import Protocol
 
 from common.database import Database, Transaction
 from common.due import SweepLoop
+
 from order_service import handlers
 from order_service.domain import Patience
 

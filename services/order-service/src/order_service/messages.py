@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import Annotated, ClassVar, Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from common.message import Event
+from pydantic import BaseModel, ConfigDict, Field
 
 Amount = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from common.message import Event, Received, Said, State, Tombstone
 from typing_extensions import override
 
-from common.message import Event, Received, Said, State, Tombstone
 from order_service.domain.fold import evolve
 from order_service.domain.order import Order, Patience, UnknownOrder
 from order_service.domain.timers import SagaStuck

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.message import Outcome, Stale
+
 from order_service.domain import fold
 from order_service.domain.book import Orders
 from order_service.domain.order import (
@@ -143,7 +144,8 @@ def void(orders: Orders, event: PaymentVoided) -> Outcome | Stale:
     if order.payment_closed:
         return Stale("payment answered already")
     if not event.closing:
-        return Stale("voided already") if order.payment is Payment.VOIDED else _NOTED
+        held = order.payment in {Payment.NONE, Payment.AUTHORIZED}
+        return _NOTED if held else Stale("the payment is past that")
     _refuse_unless_closed(order)
     return _answered(order, other_side=order.stock_closed)
 

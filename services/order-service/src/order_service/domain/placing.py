@@ -10,6 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 from common.errors import FieldError, Refusal
+
 from order_service.domain.order import CANCELLABLE, Order
 from order_service.messages import Money, OrderCancelRequested, OrderLine, OrderPlaced
 

@@ -10,6 +10,7 @@ from common import outbox
 from common.database import Transaction
 from common.errors import Refusal
 from common.message import Received, Said
+
 from order_service import domain
 from order_service.domain import CancelOrder, Order, Orders, Patience, Placed, PlaceOrder
 from order_service.handlers import progress

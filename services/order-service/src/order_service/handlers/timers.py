@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from common import outbox
 from common.database import Transaction
 from common.message import Event, Said, uuid7
+
 from order_service import domain
 from order_service.domain import Order, Orders, Patience, SagaStuck
 from order_service.handlers import progress

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from common.database import Transaction
 from common.message import StateRecord
+
 from order_service.domain import Catalogue, Product
 from order_service.messages import Money, ProductChanged
 

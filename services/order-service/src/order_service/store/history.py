@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from common.database import Transaction
+
 from order_service.domain import FACTS, Recorded
 
 

@@ -7,8 +7,8 @@ from dataclasses import fields
 from uuid import UUID
 
 import asyncpg
-
 from common.database import Transaction
+
 from order_service.domain import Entry, Health, Order, Payment, Placed, Status, Stock
 
 _FIELDS = tuple(field.name for field in fields(Order))

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP, UUID
-
 from common.database import metadata_for
 from common.migration import messaging_tables
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP, UUID
+
 from order_service.domain import Health, Payment, Status, Stock
 
 metadata = metadata_for("orders")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from common.database import Transaction
+
 from order_service.domain import Order
 from order_service.store.orders import order_of
 

@@ -1,0 +1,113 @@
+"""The composition root: settings in, running parts out."""
+
+import asyncio
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+from common import telemetry
+from common.auth import TokenIssuer
+from common.consumer import Consumer
+from common.database import Database
+from common.errors import ConfigurationError
+from common.health import Health
+from common.http import create_app
+from common.process import Program, Service
+from common.relay import Relay
+from common.settings import load
+
+from order_service import api, consumers, deadlines, handlers
+from order_service.accounts import Passwords, Sessions
+from order_service.domain import Patience
+from order_service.intake import Intake
+from order_service.settings import Settings
+
+NAME = "order-service"
+
+
+def build(settings: Settings) -> Service:
+    """Build every part of the service; nothing runs yet."""
+    database = Database(settings, name=NAME)
+    patience = patience_of(settings)
+    issuer = TokenIssuer(settings)
+    health = Health()
+    application = create_app(
+        title="Pedido orders",
+        service=NAME,
+        settings=settings,
+        verifier=issuer.verifier(),
+        health=health,
+        routers=api.ROUTERS,
+        problems=api.PROBLEMS,
+    )
+    api.attach(application, _parts(settings, database, issuer, patience))
+    return Service(
+        name=NAME,
+        settings=settings,
+        database=database,
+        health=health,
+        api=application,
+        consumer=Consumer(consumers.subscription(patience), database=database, kafka=settings),
+        relay=Relay(database, settings),
+        loops=deadlines.loops(database, patience, poll=settings.timers_poll),
+    )
+
+
+def rebuild() -> int:
+    """Make every order's row anew from its history; the service may run meanwhile."""
+    try:
+        settings = load(Settings)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{NAME}: {error}\n")
+        return 2
+    telemetry.configure_logging(settings, NAME)
+    rows = asyncio.run(_rebuild(settings))
+    telemetry.get_logger().info("projection rebuilt", rows=rows)
+    return 0
+
+
+async def _rebuild(settings: Settings) -> int:
+    database = Database(settings, name=NAME)
+    patience = patience_of(settings)
+    rows, last = 0, None
+    try:
+        while True:
+            async with database.transaction() as tx:
+                batch = await handlers.rebuild_projection(tx, after=last, patience=patience)
+            if not batch:
+                return rows
+            rows, last = rows + len(batch), batch[-1]
+    finally:
+        await database.close()
+
+
+def patience_of(settings: Settings) -> Patience:
+    """Take the saga's durations from the settings."""
+    return Patience(
+        deadline=settings.order_deadline,
+        decision=settings.decision_deadline,
+        answer=settings.closing_answer_timeout,
+        compensation=settings.compensation_timeout,
+        completion=settings.completion_timeout,
+    )
+
+
+def _parts(
+    settings: Settings, database: Database, issuer: TokenIssuer, patience: Patience
+) -> api.Parts:
+    # Every instance knows the database's password, and nobody else does.
+    secret = sha256(settings.database_url.get_secret_value().encode()).digest()
+    return api.Parts(
+        database=database,
+        intake=Intake(database, patience=patience, capacity=settings.intake_capacity),
+        passwords=Passwords(),
+        sessions=Sessions(secret=secret, life=settings.jwt_refresh_expires_in),
+        cursors=api.Cursors(secret),
+        issuer=issuer,
+        patience=patience,
+        prefix=settings.api_prefix,
+        access_token_life=settings.jwt_expires_in,
+    )
+
+
+PROGRAM = Program(NAME, Settings, build, Path(__file__).parents[2])

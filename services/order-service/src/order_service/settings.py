@@ -1,0 +1,38 @@
+"""This service's settings."""
+
+from datetime import timedelta
+
+from common.process import ProcessSettings
+from common.settings import Duration, JwtIssuerSettings, KafkaSettings
+from pydantic import Field
+
+
+class Settings(ProcessSettings, KafkaSettings, JwtIssuerSettings):
+    """What order-service reads from its environment."""
+
+    db_schema: str = Field(
+        "orders", pattern=r"^[a-z][a-z0-9_]{0,62}$", description="Postgres schema of this service"
+    )
+    order_deadline: Duration = Field(
+        timedelta(minutes=15), description="an order expires unless it is confirmed within this"
+    )
+    decision_deadline: Duration = Field(
+        timedelta(minutes=10),
+        description="time for a customer's decision; the order's own deadline holds beside it",
+    )
+    closing_answer_timeout: Duration = Field(
+        timedelta(minutes=2),
+        description="wait for the answers to a closing before it is said again, then doubling",
+    )
+    compensation_timeout: Duration = Field(
+        timedelta(minutes=30), description="a closing without answers is called stuck after this"
+    )
+    completion_timeout: Duration = Field(
+        timedelta(minutes=30), description="a confirmed order is called stuck after this"
+    )
+    timers_poll: Duration = Field(
+        timedelta(seconds=5), description="time between looks for timers that are due"
+    )
+    intake_capacity: int = Field(
+        2000, ge=1, le=100_000, description="orders that wait to be stored; more get 503"
+    )
