@@ -18,7 +18,7 @@ def stack() -> Iterator[Stack]:
     # The loop is made by hand, so that it never becomes the one that pytest-asyncio's tests get.
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         exits = AsyncExitStack()
-        yield runner.run(exits.enter_async_context(Stack.start()))
+        yield runner.run(exits.enter_async_context(Stack.start(durable=False)))
         runner.run(exits.aclose())
 
 

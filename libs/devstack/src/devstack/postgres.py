@@ -39,7 +39,7 @@ log_min_messages = warning
 """wal_compression stays off: this build has no zstd, and pglz costs more than it saves here."""
 
 
-async def start(processes: Processes, state: Path) -> str:
+async def start(processes: Processes, state: Path, *, durable: bool = True) -> str:
     """Start a server with an empty database and return the superuser's DSN of it."""
     data = _folder_for_the_server(state / "data")
     password = _folder_for_the_server(state / "secret") / "password"
@@ -50,6 +50,8 @@ async def start(processes: Processes, state: Path) -> str:
     port = free_port()
     with (data / "postgresql.conf").open("a") as config:
         config.write(_CONFIG.format(host=LOCALHOST, port=port))
+        if not durable:
+            config.write("fsync = off\nfull_page_writes = off\n")
     server = processes.spawn(_server(data))
     admin = f"postgresql://postgres:{PASSWORD}@{LOCALHOST}:{port}"
     await _serving(server, f"{admin}/postgres")

@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from devstack import kafka, keys, postgres, valkey
+from devstack import kafka, keys, mail, postgres, valkey
 from devstack.deployment import Deployment
 from devstack.processes import Processes
 from devstack.servers import Servers
+from devstack.simulator import launch
 from devstack.topology import LOCAL
 
 Start: TypeAlias = Callable[[], Awaitable[str]]
@@ -26,25 +27,39 @@ class Stack(Servers):
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, state: Path | None = None) -> AsyncIterator[Stack]:
+    async def start(
+        cls, state: Path | None = None, *, durable: bool = True
+    ) -> AsyncIterator[Stack]:
         """Start what the environment gives no address of, and stop it again at the end.
 
         A folder that is given is emptied first and kept; without one the stack works in a new
-        folder, and removes it when all went well.
+        folder, and removes it when all went well. `durable=False` lets Postgres skip fsync: what
+        a killed process has written is still there, only a power failure would lose it.
         """
         folder = _fresh_folder(state)
         processes = Processes(folder / "logs")
         with ExitStack() as containers:
             try:
-                yield await cls._started(folder, processes, containers)
+                starters = _starters(folder, processes, containers, durable=durable)
+                yield await cls._started(folder, processes, starters)
             finally:
                 await processes.stop_all()
         if state is None:
             shutil.rmtree(folder)
 
     @classmethod
-    async def _started(cls, state: Path, processes: Processes, containers: ExitStack) -> Stack:
-        addresses = await _addresses(_starters(state, processes, containers))
+    async def _started(
+        cls, state: Path, processes: Processes, starters: Mapping[str, Start]
+    ) -> Stack:
+        mail_dir = Path(os.environ.get("MAIL_DIR") or state / "mail")
+        ledger = Path(os.environ.get("GATEWAY_LEDGER") or state / "gateway" / "ledger.sqlite")
+        addresses = await _addresses(
+            {
+                **starters,
+                "SMTP_URL": partial(mail.start, processes, mail_dir),
+                "PAYMENT_GATEWAY_URL": partial(launch.start, processes, ledger),
+            }
+        )
         await postgres.bootstrap(addresses["DATABASE_URL"])
         return cls(
             state=state,
@@ -53,6 +68,10 @@ class Stack(Servers):
             bootstrap=addresses["KAFKA_BOOTSTRAP_SERVERS"],
             admin_dsn=addresses["DATABASE_URL"],
             redis_url=addresses["REDIS_URL"],
+            smtp_url=addresses["SMTP_URL"],
+            mail_dir=mail_dir,
+            gateway_url=addresses["PAYMENT_GATEWAY_URL"],
+            gateway_ledger=ledger,
         )
 
     async def start_services(self, ports: Mapping[str, int] | None = None) -> Deployment:
@@ -73,7 +92,9 @@ def _fresh_folder(state: Path | None) -> Path:
     return state
 
 
-def _starters(state: Path, processes: Processes, running: ExitStack) -> dict[str, Start]:
+def _starters(
+    state: Path, processes: Processes, running: ExitStack, *, durable: bool
+) -> dict[str, Start]:
     """Tell how to start each kind of server, by the variable that would give its address."""
 
     def folder(name: str) -> Path:
@@ -88,7 +109,9 @@ def _starters(state: Path, processes: Processes, running: ExitStack) -> dict[str
         "KAFKA_BOOTSTRAP_SERVERS": partial(
             kafka.start, processes, folder("kafka"), LOCAL / "cache"
         ),
-        "DATABASE_URL": partial(postgres.start, processes, folder("postgres")),
+        "DATABASE_URL": partial(
+            postgres.start, processes, folder("postgres"), durable=durable
+        ),
         "REDIS_URL": partial(valkey.start, processes, folder("valkey")),
     }
 
