@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Mapping
 
 from devstack.dsn import as_role
 from devstack.ports import LOCALHOST, answers_ok, free_port
 from devstack.postgres import PASSWORD
-from devstack.processes import Program
+from devstack.processes import Program, python
 from devstack.servers import Servers
-from devstack.topology import ROOT, SERVICES
+from devstack.topology import GATEWAY_KEY, ROOT, SERVICES
 
-GATEWAY_KEY = "sk_test_pedido"
-"""What the payment service shows to the gateway simulator."""
 _SHUTDOWN_SECONDS = 25.0
 """A service's own limit for a graceful end is 20 s."""
 
@@ -54,6 +51,9 @@ class Deployment:
             "KAFKA_BOOTSTRAP_SERVERS": self._servers.bootstrap,
             "TOPIC_PREFIX": self._prefix,
             "REDIS_URL": self._servers.redis_url,
+            "PAYMENT_GATEWAY_URL": self._servers.gateway_url,
+            "PAYMENT_GATEWAY_KEY": GATEWAY_KEY,
+            "SMTP_URL": self._servers.smtp_url,
             "JWT_PRIVATE_KEY_FILE": str(self._servers.signing_key),
             "JWT_JWKS_URL": f"{self.url('order')}/.well-known/jwks.json",
         }
@@ -66,7 +66,11 @@ class Deployment:
     async def migrate(self) -> None:
         """Bring every schema up to date that has migrations."""
         await asyncio.gather(
-            *(self.migrate_one(name) for name, service in SERVICES.items() if service.has_migrations)
+            *(
+                self.migrate_one(name)
+                for name, service in SERVICES.items()
+                if service.has_migrations
+            )
         )
 
     async def create_topics(self) -> None:
@@ -74,7 +78,7 @@ class Deployment:
         script = ROOT / "deploy" / "kafka" / "create_topics.py"
         where = ["--bootstrap", self._servers.bootstrap, "--prefix", self._prefix]
         await self._servers.processes.run(
-            Program(f"{self._prefix}create-topics", [sys.executable, script, *where])
+            Program(f"{self._prefix}create-topics", python(script, *where))
         )
 
     async def start(self, *names: str) -> None:
@@ -94,12 +98,12 @@ class Deployment:
         return self._servers.processes[self._process_name(name)].pid
 
     async def migrate_one(self, name: str) -> None:
-        command = [sys.executable, "-m", SERVICES[name].module, "migrate"]
+        command = python("-m", SERVICES[name].module, "migrate")
         program = Program(f"{self._process_name(name)}-migrate", command, env=self.env(name))
         await self._servers.processes.run(program)
 
     async def _start(self, name: str) -> None:
-        command = [sys.executable, "-m", SERVICES[name].module, "serve"]
+        command = python("-m", SERVICES[name].module, "serve")
         process = self._servers.processes.spawn(
             Program(
                 self._process_name(name), command, env=self.env(name), patience=_SHUTDOWN_SECONDS

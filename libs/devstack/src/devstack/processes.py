@@ -203,6 +203,11 @@ class _Reaper:
         self._child.wait()
 
 
+def python(*arguments: object) -> list[object]:
+    """Return the command that runs this interpreter with these arguments."""
+    return [sys.executable, *arguments]
+
+
 def _leashed(program: Program) -> list[str]:
     user = "nobody" if program.unprivileged else "self"
     wrapper = [

@@ -10,6 +10,9 @@ ROOT = Path(__file__).parents[4]
 LOCAL = ROOT / ".local"
 """Everything that this package writes is below; the repository ignores it."""
 
+GATEWAY_KEY = "sk_test_pedido"
+"""What the payment service shows to the gateway simulator."""
+
 
 @dataclass(frozen=True, slots=True)
 class Service:

@@ -1,0 +1,1 @@
+"""A payment gateway that speaks Stripe's wire format and misbehaves when asked to."""

@@ -1,0 +1,112 @@
+"""The gateway's HTTP interface: who may call, which route does what, what an answer looks like."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TypeAlias
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from devstack.simulator import keys, refusals
+from devstack.simulator.delivery import Delivery
+from devstack.simulator.gateway import Gateway, Operation
+from devstack.simulator.keys import Keys
+from devstack.simulator.ledger import Ledger
+from devstack.simulator.refusals import Body, Refusal
+
+Change: TypeAlias = Callable[[Request, str], Operation]
+"""Understands a request by itself and its body."""
+Look: TypeAlias = Callable[[Request], Body]
+
+
+def create_app(ledger: Ledger, api_key: str) -> Starlette:
+    """Build the application around a ledger; callers show that key."""
+    http = _Http(Keys(ledger), api_key)
+    gateway = Gateway(ledger)
+    intents, refunds = "/v1/payment_intents", "/v1/refunds"
+    return Starlette(
+        routes=[
+            http.post(intents, lambda _, body: gateway.create(body)),
+            http.post(f"{intents}/{{id}}/capture", lambda r, body: gateway.capture(body, _id(r))),
+            http.post(f"{intents}/{{id}}/cancel", lambda r, body: gateway.cancel(body, _id(r))),
+            http.post(refunds, lambda _, body: gateway.refund(body)),
+            http.get(intents, lambda r: gateway.list_intents(r.url.query)),
+            http.get(f"{intents}/{{id}}", lambda r: gateway.show_intent(_id(r))),
+            http.get(refunds, lambda r: gateway.list_refunds(r.url.query)),
+            http.get(f"{refunds}/{{id}}", lambda r: gateway.show_refund(_id(r))),
+            Route("/health", _health),
+        ],
+        exception_handlers={Refusal: _refused, HTTPException: _unknown_route},
+    )
+
+
+class _Http:
+    """What every route has in common."""
+
+    def __init__(self, known: Keys, api_key: str) -> None:
+        self._keys = known
+        self._authorization = f"Bearer {api_key}".encode()
+
+    def post(self, path: str, change: Change) -> Route:
+        async def answer(request: Request) -> Delivery:
+            return await self._change(request, change)
+
+        return Route(path, answer, methods=["POST"])
+
+    def get(self, path: str, look: Look) -> Route:
+        async def answer(request: Request) -> Response:
+            self._check_caller(request)
+            return _json(look(request))
+
+        return Route(path, answer, methods=["GET"])
+
+    async def _change(self, request: Request, change: Change) -> Delivery:
+        self._check_caller(request)
+        body = (await request.body()).decode()
+        operation = change(request, body)
+        key = request.headers.get("idempotency-key")
+        with ExitStack() as held:
+            held.enter_context(self._keys.taking(key))
+            fingerprint = keys.fingerprint_of(request.url.path, body)
+            outcome = self._keys.carry_out(operation, key, fingerprint)
+            response = _json(outcome.answer.body, outcome.answer.status)
+            if outcome.replayed:
+                response.headers["idempotent-replayed"] = "true"
+            return Delivery(response, outcome.answer, held.pop_all())
+
+    def _check_caller(self, request: Request) -> None:
+        given = request.headers.get("authorization", "").encode()
+        if not secrets.compare_digest(given, self._authorization):
+            raise refusals.wrong_key()
+
+
+def _id(request: Request) -> str:
+    identity: str = request.path_params["id"]
+    return identity
+
+
+def _json(body: Body, status: int = 200) -> Response:
+    return JSONResponse(body, status, headers={"request-id": f"req_{secrets.token_hex(7)}"})
+
+
+async def _health(_: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+async def _refused(_: Request, refusal: Exception) -> Response:
+    if not isinstance(refusal, Refusal):  # the registration promises it, its type doesn't
+        raise refusal
+    return _json(refusal.body, refusal.status)
+
+
+async def _unknown_route(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    message = f"Unrecognized request URL ({request.method}: {request.url.path})."
+    return _json(refusals.invalid(message).body, error.status_code)

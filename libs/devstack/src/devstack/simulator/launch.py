@@ -1,0 +1,21 @@
+"""Starts the simulator as a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from devstack.ports import LOCALHOST, answers_ok, free_port
+from devstack.processes import Processes, Program, python
+
+
+async def start(processes: Processes, ledger: Path) -> str:
+    """Start a gateway with that ledger and return its URL."""
+    port = free_port()
+    command = python("-m", "devstack.simulator", "--port", port, "--ledger", ledger)
+    server = processes.spawn(Program("gateway", command))
+
+    async def answers() -> bool:
+        return await answers_ok(port, "/health")
+
+    await server.ready(answers)
+    return f"http://{LOCALHOST}:{port}"

@@ -1,0 +1,43 @@
+"""How a payment method misbehaves, told by its token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_DECLINED = "pm_declined"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What goes wrong, and where; by default nothing does."""
+
+    decline_code: str | None = None
+    capture_declined: bool = False
+    failures: int = 0
+    """So many attempts to authorise fail with 5xx, each stored for its key as Stripe does."""
+    answer_hangs: bool = False
+    """The first attempt to authorise has its effect and gets no answer until the client leaves."""
+    answer_lost: bool = False
+    """The first attempt to authorise has its effect and its connection is cut."""
+    delay: float = 0.0
+    """Seconds that every answer takes."""
+
+
+_SCRIPTS = {
+    "pm_error_5xx": Script(failures=2),
+    "pm_timeout": Script(answer_hangs=True),
+    "pm_slow": Script(delay=1.0),
+    "pm_answer_lost": Script(answer_lost=True),
+    "pm_capture_fails": Script(capture_declined=True),
+}
+
+
+def script_of(payment_method: str | None) -> Script:
+    """Return the script of a token; an unknown token works."""
+    if payment_method is None:
+        return Script()
+    if payment_method == _DECLINED:
+        return Script(decline_code="generic_decline")
+    if payment_method.startswith(f"{_DECLINED}_"):
+        return Script(decline_code=payment_method.removeprefix(f"{_DECLINED}_"))
+    return _SCRIPTS.get(payment_method, Script())
