@@ -48,7 +48,7 @@ class Postmaster:
         if self.silent:
             await asyncio.sleep(30)
         if self.data_answer.startswith("250"):
-            self.taken.append(bytes(envelope.content or b""))
+            self.taken.append(envelope.original_content or b"")
         return self.data_answer
 
 

@@ -30,7 +30,7 @@ def build(settings: Settings) -> Service:
         service=NAME,
         settings=settings,
         verifier=TokenVerifier.from_jwks(settings),
-        checks=health,
+        health=health,
         routers=[router],
     )
     api.state.database = database

@@ -1,10 +1,10 @@
 """DECISIONS: notification's part of the saga as a table; it only listens to the outcome."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
 from common.database import Transaction
-from common.message import Decisions, Received, StateRecord
+from common.message import Decisions, Event, Received, StateRecord
 from common.shell import Subscription
 
 from notification_service.domain import notices
@@ -60,10 +60,14 @@ async def _save_customers(tx: Transaction, records: Sequence[StateRecord]) -> No
     tx.ring(SENDING_BELL)
 
 
+STATES: Mapping[type[Event], Callable[[Transaction, Sequence[StateRecord]], Awaitable[None]]] = {
+    CustomerChanged: _save_customers
+}
+
 SUBSCRIPTION: Subscription[Desk] = Subscription(
     group="notification-service",
     decisions=DECISIONS,
     load=_load,
     save=_save,
-    states={CustomerChanged: _save_customers},
+    states=STATES,
 )

@@ -114,7 +114,7 @@ class CustomerChanged(Event):
 class _Told(Event):
     TOPIC: ClassVar[str] = "notifications.v1"
 
-    order_id: UUID
+    order_id: UUID | None
     customer_id: UUID
     kind: Kind
     subject: str

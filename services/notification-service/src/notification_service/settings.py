@@ -2,11 +2,12 @@
 
 from datetime import timedelta
 
-from common.settings import Duration, JwtSettings, KafkaSettings, PostgresSettings, ServiceSettings
+from common.process import ProcessSettings
+from common.settings import Duration, JwtSettings, KafkaSettings
 from pydantic import Field, SecretStr
 
 
-class Settings(ServiceSettings, PostgresSettings, KafkaSettings, JwtSettings):
+class Settings(ProcessSettings, KafkaSettings, JwtSettings):
     """What notification-service reads from its environment."""
 
     port: int = Field(8003, ge=0, le=65535, description="port of the HTTP server; 0 takes any")
