@@ -94,13 +94,17 @@ _MAX_ERRORS = 20
 _MAX_NAME = 64
 """A pointer repeats the names that came in; longer ones are no names of ours."""
 
-_SAFE_DETAILS = {
+_OWN_WORDS = {
     "uuid_parsing": "Input should be a valid UUID",
     "union_tag_invalid": "Input should be one of the known kinds",
     "string_pattern_mismatch": "Input does not have the required form",
     "value_error": "Input is not allowed",
+    "model_type": "Input should be an object",
+    "dict_type": "Input should be an object",
+    "list_type": "Input should be an array",
+    "tuple_type": "Input should be an array",
 }
-"""Pydantic's own words for these repeat the input, a pattern, or whatever a validator said."""
+"""Pydantic's words for these repeat the input or a pattern, or speak of Python."""
 
 
 def document(refusal: Refusal) -> Response:
@@ -191,7 +195,7 @@ async def _on_validation_error(_request: Request, error: RequestValidationError)
 def _field_error(entry: Mapping[str, Any]) -> FieldError:
     place, *path = entry["loc"]
     pointer = _pointer(path) if place == "body" else f"{place}{_pointer(path)}"
-    return FieldError(pointer, entry["type"], _SAFE_DETAILS.get(entry["type"], entry["msg"]))
+    return FieldError(pointer, entry["type"], _OWN_WORDS.get(entry["type"], entry["msg"]))
 
 
 def _pointer(path: Sequence[str | int]) -> str:
