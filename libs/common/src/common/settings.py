@@ -137,7 +137,10 @@ class ServiceSettings(Fragment):
 class PostgresSettings(Fragment):
     """Where this service's tables are, and as whom to reach them."""
 
-    database_url: PostgresDsn = Field(description="the service's own role, without any DDL")
+    database_url: PostgresDsn = Field(
+        description="the service's own role, without any DDL",
+        examples=["postgresql://orders_app:change-me@127.0.0.1:5432/pedido"],
+    )
     database_direct_url: PostgresDsn | None = Field(
         None, description="the same past a transaction pooler, for session locks"
     )
@@ -160,7 +163,9 @@ class KafkaSettings(Fragment):
     """How to reach the broker, and how patient the consumer is."""
 
     kafka_bootstrap_servers: str = Field(
-        min_length=1, description="comma-separated host:port of the brokers"
+        min_length=1,
+        description="comma-separated host:port of the brokers",
+        examples=["127.0.0.1:9092"],
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how the connection is protected"
