@@ -91,7 +91,8 @@ class ProductChange(Body):
 
     @model_validator(mode="after")
     def _change_something(self) -> Self:
-        if not self.model_fields_set:
+        given = [getattr(self, name) for name in self.model_fields_set]
+        if not given or None in given:
             message = "nothing to change"
             raise ValueError(message)
         return self

@@ -83,7 +83,10 @@ async def count_overdue(tx: Transaction, grace: timedelta) -> int:
     """Count reservations that still hold stock so long after their order's deadline."""
     return int(
         await tx.fetchval(
-            "SELECT count(*) FROM reservations WHERE state = 'HELD' AND deadline_at < now() - $1",
+            """
+            SELECT count(*) FROM reservations
+             WHERE state = 'HELD' AND deadline_at < now() - $1::interval
+            """,
             grace,
         )
     )
