@@ -159,6 +159,7 @@ def refund(orders: Orders, event: PaymentRefunded) -> Outcome | Stale:
     if event.cumulative.currency != order.currency or event.cumulative.amount > order.total:
         raise ImpossibleFact("more was refunded than the order's total, or in another currency")
     if not answers:
+        _refuse_unless_confirmed(order)
         return _NOTED
     _refuse_unless_closed(order)
     return _answered(order, other_side=order.stock_closed)
@@ -206,7 +207,7 @@ def _refuse_if_confirmed(order: Order) -> None:
 
 def _refuse_unless_confirmed(order: Order) -> None:
     if order.confirmed_at is None:
-        raise ImpossibleFact("only a confirmed order is committed and captured")
+        raise ImpossibleFact("only what is confirmed is committed, captured or refunded")
 
 
 def _refuse_unless_closed(order: Order) -> None:
