@@ -33,7 +33,7 @@ async def lease_letters(
               FROM due WHERE (n.order_id, n.kind, n.subject) = (due.order_id, due.kind, due.subject)
             RETURNING n.*
         )
-        SELECT leased.*, now() - leased.created_at AS age, customer_id, lines, total,
+        SELECT leased.*, now() - leased.created_at AS age, customer_id, lines::text, total,
                orders.currency AS order_currency, email, name, language
           FROM leased JOIN orders USING (order_id) JOIN customers USING (customer_id)
         """,
