@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 
@@ -11,6 +10,7 @@ from devstack.ports import LOCALHOST, answers_ok, free_port
 from devstack.postgres import PASSWORD
 from devstack.processes import Program, python
 from devstack.servers import Servers
+from devstack.together import together
 from devstack.topology import GATEWAY_KEY, ROOT, SERVICES
 
 _SHUTDOWN_SECONDS = 25.0
@@ -61,16 +61,12 @@ class Deployment:
 
     async def prepare(self) -> None:
         """Bring every schema and topic up to date."""
-        await asyncio.gather(self.migrate(), self.create_topics())
+        await together([self.migrate(), self.create_topics()])
 
     async def migrate(self) -> None:
         """Bring every schema up to date that has migrations."""
-        await asyncio.gather(
-            *(
-                self.migrate_one(name)
-                for name, service in SERVICES.items()
-                if service.has_migrations
-            )
+        await together(
+            self.migrate_one(name) for name, service in SERVICES.items() if service.has_migrations
         )
 
     async def create_topics(self) -> None:
@@ -83,11 +79,11 @@ class Deployment:
 
     async def start(self, *names: str) -> None:
         """Start these services, or all, and return when each is ready."""
-        await asyncio.gather(*(self._start(name) for name in names or SERVICES))
+        await together(self._start(name) for name in names or SERVICES)
 
     async def stop(self, *names: str) -> None:
         """Stop these services, or all, as an operator would."""
-        await asyncio.gather(*(self._stop(name) for name in names or SERVICES))
+        await together(self._stop(name) for name in names or SERVICES)
 
     def kill(self, name: str) -> None:
         """Kill a service as a crash would."""
@@ -106,7 +102,11 @@ class Deployment:
         command = python("-m", SERVICES[name].module, "serve")
         process = self._servers.processes.spawn(
             Program(
-                self._process_name(name), command, env=self.env(name), patience=_SHUTDOWN_SECONDS
+                self._process_name(name),
+                command,
+                env=self.env(name),
+                patience=_SHUTDOWN_SECONDS,
+                needs_servers=True,
             )
         )
 

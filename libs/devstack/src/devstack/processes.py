@@ -15,6 +15,7 @@ from pathlib import Path
 
 from devstack import leash, reaper
 from devstack.errors import StartFailed
+from devstack.together import together
 
 _POLL_SECONDS = 0.05
 _START_SECONDS = 60.0
@@ -34,6 +35,8 @@ class Program:
     death: signal.Signals = signal.SIGKILL
     """Sent by the kernel when this process dies before it could stop the program."""
     unprivileged: bool = False
+    needs_servers: bool = False
+    """Stopped first, while what it talks to still answers."""
 
 
 class Process:
@@ -101,7 +104,7 @@ class Process:
 
 
 class Processes:
-    """All children of one owner; they are stopped in the reverse order of their start."""
+    """All children of one owner."""
 
     def __init__(self, logs: Path) -> None:
         """Write each program's output to a file of its name in that folder."""
@@ -158,14 +161,22 @@ class Processes:
         self._forget(name)
 
     async def stop_all(self) -> None:
-        """Stop everything, the last started first, and leave nothing behind."""
+        """Stop everything, what needs servers before the servers, and leave nothing behind."""
         try:
-            for name in reversed(list(self._running)):
-                await self.stop(name)
+            await self._stop_some(needing_servers=True)
+            await self._stop_some(needing_servers=False)
         finally:
             for name in list(self._running):
                 self.kill(name)
             self._dismiss_reaper()
+
+    async def _stop_some(self, *, needing_servers: bool) -> None:
+        running = list(self._running.items())
+        await together(
+            self.stop(name)
+            for name, process in running
+            if process.program.needs_servers == needing_servers
+        )
 
     def _forget(self, name: str) -> None:
         process = self._running.pop(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from devstack.deployment import Deployment
 from devstack.processes import Processes
 from devstack.servers import Servers
 from devstack.simulator import launch
+from devstack.together import together
 from devstack.topology import LOCAL
 
 Start: TypeAlias = Callable[[], Awaitable[str]]
@@ -109,9 +109,7 @@ def _starters(
         "KAFKA_BOOTSTRAP_SERVERS": partial(
             kafka.start, processes, folder("kafka"), LOCAL / "cache"
         ),
-        "DATABASE_URL": partial(
-            postgres.start, processes, folder("postgres"), durable=durable
-        ),
+        "DATABASE_URL": partial(postgres.start, processes, folder("postgres"), durable=durable),
         "REDIS_URL": partial(valkey.start, processes, folder("valkey")),
     }
 
@@ -120,9 +118,4 @@ async def _addresses(starters: Mapping[str, Start]) -> dict[str, str]:
     async def address(name: str, start: Start) -> tuple[str, str]:
         return name, os.environ.get(name) or await start()
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(address(*starter)) for starter in starters.items()]
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None  # the others are cancellations that followed from it
-    return dict(task.result() for task in tasks)
+    return dict(await together(address(*starter) for starter in starters.items()))
