@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from common.errors import Contended, FieldError, Refusal, Unavailable
 from common.health import Health
-from common.http import Body, Router, Wire, create_app
+from common.http import Body, Params, Router, Wire, create_app
 from common.settings import ServiceSettings
 from fastapi import FastAPI, Query
 from fastapi.responses import PlainTextResponse
@@ -42,6 +42,16 @@ async def purchase(body: Purchase) -> Answer:
 @router.get("/purchases/{purchase_id}")
 async def find(purchase_id: UUID, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> str:
     return f"{purchase_id} {limit}"
+
+
+class Search(Params):
+    owner_id: UUID
+    limit: int = Field(20, ge=1, le=100)
+
+
+@router.get("/purchases")
+async def search(query: Annotated[Search, Query()]) -> str:
+    return f"{query.owner_id} {query.limit}"
 
 
 @router.get("/label", response_class=PlainTextResponse)
@@ -284,6 +294,22 @@ async def test_a_wrong_parameter_is_explained(
     assert [error["pointer"] for error in problem["errors"]] == [pointer]
 
 
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        (f"ownerId={ID}&limit=5", 200),
+        (f"ownerId={ID}&color=red", 422),
+        (f"ownerId={ID}&limit=0", 422),
+        ("limit=5", 422),
+    ],
+    ids=["known", "unknown filter", "limit 0", "missing"],
+)
+async def test_a_query_is_read_as_text_and_nothing_unknown_is_taken(
+    http: httpx2.AsyncClient, query: str, status: int
+) -> None:
+    assert (await http.get(f"/api/v1/purchases?{query}")).status_code == status
+
+
 @pytest.mark.parametrize("path", ["/", "/nope", "/api/v1/nope", "/api/v1/label/", "/api/assets/x"])
 async def test_an_unknown_path_is_a_problem_document_too(
     http: httpx2.AsyncClient, path: str
@@ -291,9 +317,9 @@ async def test_an_unknown_path_is_a_problem_document_too(
     assert_problem(await http.get(path), 404, "not_found")
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "GET"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
 async def test_a_wrong_method_is_told_the_right_one(http: httpx2.AsyncClient, method: str) -> None:
-    answer = await http.request(method, "/api/v1/purchases")
+    answer = await http.request(method, "/api/v1/bell")
 
     assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"

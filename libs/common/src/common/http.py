@@ -53,6 +53,18 @@ class Wire(BaseModel):
     )
 
 
+class Params(BaseModel):
+    """A query's parameters: camelCase, nothing unknown; lax, since all of a query is text."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        extra="forbid",
+        frozen=True,
+    )
+
+
 class _Raw:
     """A request's bytes, known to be strict JSON."""
 

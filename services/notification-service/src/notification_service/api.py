@@ -6,7 +6,7 @@ from uuid import UUID
 
 from common.auth import caller
 from common.database import Database
-from common.http import Router, Wire
+from common.http import Params, Router, Wire
 from fastapi import Depends, Query, Request
 
 from notification_service import handlers
@@ -16,7 +16,7 @@ from notification_service.store.notices import NoticeRow
 router = Router(tags=["notifications"])
 
 
-class NoticeFilter(Wire):
+class NoticeFilter(Params):
     """Which notices are asked for; anything else in the query is refused."""
 
     order_id: UUID
