@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.message import Decisions
+from common.shell import Subscription
 
 from payment_service.domain import decisions
 from payment_service.domain.payment import Book
@@ -17,6 +18,7 @@ from payment_service.messages import (
     StockPartiallyReserved,
     StockReserved,
 )
+from payment_service.store import batches
 
 DECISIONS: Decisions[Book] = {
     OrderPlaced: decisions.place,
@@ -29,3 +31,7 @@ DECISIONS: Decisions[Book] = {
     StockReserved: decisions.reserve,
     StockPartiallyReserved: decisions.wait,
 }
+
+SUBSCRIPTION = Subscription(
+    "payment-service", decisions=DECISIONS, load=batches.load, save=batches.save
+)

@@ -1,9 +1,9 @@
-"""What the provider can answer, and how long to wait before it is asked again."""
+"""What the provider is asked, what it can answer, and how long to wait before it is asked again."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from payment_service.domain.payment import AT_ONCE, Operation, Payment
@@ -51,6 +51,40 @@ class Postponed:
 
 
 Answer = Succeeded | Declined | Overtaken | Unknown | Untouched | Postponed
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One leased attempt, with all that the provider needs to be told."""
+
+    order_id: UUID
+    payment_id: UUID
+    operation: Operation
+    number: int
+    calls: int
+    token: UUID
+    lease_ends: float
+    """By this process's monotonic clock."""
+    must_look: bool
+    """The key can't tell any more, so no call is made."""
+    amount: int
+    """Of the payment, or of the refund."""
+    currency: str
+    payment_method: str
+    intent_id: str | None
+    called_from: datetime
+    called_to: datetime
+    """When earlier calls with this key were made: where to look for their effect."""
+
+    @property
+    def key(self) -> str:
+        """Name the attempt to the provider: never two operations under one key."""
+        kind = self.operation.kind.lower()
+        refund = f":{self.operation.refund_id}" if self.operation.refund_id else ""
+        return f"{self.payment_id}:{kind}{refund}:{self.number}"
+
+    def report(self, answer: Answer) -> Report:
+        return Report(self.order_id, self.operation, self.number, self.token, answer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID, uuid5
 
-from common.message import Cause, Event, Outcome
+from common.message import Cause, Event, Outcome, Received, Said
 
 from payment_service.messages import Money, PaymentVoided
 
@@ -74,6 +75,7 @@ class Attempt:
     looks: int = 0
     """How many looks showed that this attempt did nothing."""
     called_at: datetime | None = None
+    last_call_at: datetime | None = None
     token: UUID | None = None
     """Whose lease it is."""
 
@@ -219,3 +221,11 @@ class Book:
     def put(self, payment: Payment) -> None:
         self.payments[payment.order_id] = payment
         self.changed.add(payment.order_id)
+
+    def apply(
+        self, message: Received, changes: tuple[object, ...], _said: Sequence[Said], /
+    ) -> None:
+        """Fold one decided message in; what the provider answers later is caused by it."""
+        for payment in changes:
+            if isinstance(payment, Payment):
+                self.put(replace(payment, cause=message.cause))

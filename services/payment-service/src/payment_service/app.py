@@ -1,0 +1,84 @@
+"""The composition root: settings in, running parts out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.auth import TokenVerifier
+from common.consumer import Consumer
+from common.database import Database
+from common.health import Health
+from common.http import create_app
+from common.process import Program, Service
+from common.relay import Relay
+
+from payment_service.api import router
+from payment_service.charging import Charger, Pace
+from payment_service.consumers import SUBSCRIPTION
+from payment_service.domain.answers import Patience
+from payment_service.gateway.breaker import Breaker
+from payment_service.gateway.client import Client
+from payment_service.gateway.provider import Provider
+from payment_service.settings import Settings
+
+NAME = "payment-service"
+
+
+def build(settings: Settings) -> Service:
+    """Build every part of the service; nothing runs yet."""
+    database = Database(settings, name=NAME)
+    health = Health()
+    api = create_app(
+        title="Pedido payments",
+        service=NAME,
+        settings=settings,
+        verifier=TokenVerifier.from_jwks(settings),
+        health=health,
+        routers=[router],
+    )
+    api.state.database = database
+    return Service(
+        name=NAME,
+        settings=settings,
+        database=database,
+        health=health,
+        api=api,
+        consumer=Consumer(SUBSCRIPTION, database=database, kafka=settings),
+        relay=Relay(database, settings),
+        loops=[build_charger(settings, database)],
+    )
+
+
+def build_charger(settings: Settings, database: Database) -> Charger:
+    """Build the loop that talks to the provider."""
+    client = Client(
+        url=str(settings.payment_gateway_url),
+        key=settings.payment_gateway_key.get_secret_value(),
+        timeout=settings.payment_gateway_timeout,
+        connections=settings.payment_gateway_connections,
+        breaker=Breaker(
+            "payment-gateway",
+            failures=settings.payment_breaker_failures,
+            open_for=settings.payment_breaker_open_for,
+        ),
+    )
+    return Charger(
+        database=database,
+        provider=Provider(client, settings.payment_gateway_clock_skew),
+        pace=Pace(
+            timeout=settings.payment_gateway_timeout,
+            lease_for=settings.payment_lease,
+            poll=settings.payment_poll,
+            concurrency=settings.payment_gateway_connections,
+            key_life=settings.payment_key_life,
+        ),
+        patience=Patience(
+            first_retry=settings.payment_first_retry,
+            longest_retry=settings.payment_longest_retry,
+            look_again=settings.payment_look_again,
+            late_look=settings.payment_late_look,
+        ),
+    )
+
+
+PROGRAM = Program(NAME, Settings, build, Path(__file__).parents[2])

@@ -1,0 +1,1 @@
+"""The provider's client: Stripe's wire format behind a circuit breaker."""

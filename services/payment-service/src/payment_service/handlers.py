@@ -1,0 +1,65 @@
+"""Use cases that come from outside: the provider's answers, and what staff asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from common import outbox, telemetry
+from common.database import Database
+from common.errors import Refusal
+from common.message import Event, Outcome, Said, Stale
+
+from payment_service.domain.answers import Patience, Report
+from payment_service.domain.payment import Book, Payment
+from payment_service.domain.settling import settle
+from payment_service.store import batches, reads
+from payment_service.store.reads import Shown
+
+_log = telemetry.get_logger()
+
+
+async def settle_reports(database: Database, reports: Sequence[Report], patience: Patience) -> None:
+    """Write what the provider's answers mean, and announce it: both or neither."""
+    async with database.transaction() as tx:
+        book = await batches.lock_payments(tx, (report.order_id for report in reports))
+        said = [each for report in reports for each in _settled(book, report, patience)]
+        await batches.save(tx, book)
+        await outbox.append(tx, said)
+
+
+def _settled(book: Book, report: Report, patience: Patience) -> list[Said]:
+    payment = book.of(report.order_id)
+    outcome = settle(payment, report, patience)
+    if isinstance(outcome, Stale):
+        _log.info(
+            "stale answer",
+            order_id=report.order_id,
+            operation=report.operation.kind,
+            attempt=report.number,
+            outcome=type(report.answer).__name__,
+            reason=outcome.reason,
+        )
+        return []
+    _fold(book, outcome)
+    return [Said(e, cause=payment.cause) for e in outcome.events if isinstance(e, Event)]
+
+
+def _fold(book: Book, outcome: Outcome) -> None:
+    for payment in outcome.changes:
+        if isinstance(payment, Payment):
+            book.put(payment)
+
+
+async def list_payments(database: Database, order_id: UUID) -> list[Shown]:
+    async with database.transaction() as tx:
+        return await reads.list_payments(tx, order_id)
+
+
+async def show_payment(database: Database, payment_id: UUID) -> Shown:
+    """Show a payment, or refuse with 404."""
+    async with database.transaction() as tx:
+        shown = await reads.find_payment(tx, payment_id)
+    if shown is None:
+        raise Refusal("not_found", "There is no such payment.", status=404)
+    return shown

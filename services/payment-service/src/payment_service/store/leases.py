@@ -1,0 +1,67 @@
+"""Due payments, leased for one attempt each."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+from common.database import Transaction
+
+from payment_service.domain.answers import Errand
+from payment_service.domain.payment import Kind, Operation
+
+
+async def lease_errands(
+    tx: Transaction, limit: int, token: UUID, lease_for: timedelta, *, key_life: timedelta
+) -> list[Errand]:
+    """Lease the payments that are due, longest first, and note that a call may be made.
+
+    A key older than `key_life` tells nothing any more: the provider may have forgotten it.
+    """
+    lease_ends = time.monotonic() + lease_for.total_seconds()
+    rows = await tx.fetch(
+        """
+        WITH due AS MATERIALIZED (
+            SELECT order_id, called_at, last_call_at FROM payments
+             WHERE next_at <= now() ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED
+        )
+        UPDATE payments AS p
+           SET lease_token = $2, next_at = now() + $3, calls = p.calls + 1,
+               called_at = coalesce(p.called_at, now()),
+               last_call_at = CASE WHEN p.in_doubt THEN p.last_call_at ELSE now() END
+          FROM due WHERE p.order_id = due.order_id
+        RETURNING p.order_id, p.payment_id, p.operation, p.refund_id, p.attempt, p.calls,
+                  p.in_doubt OR p.operation = 'LOOK' OR coalesce(due.called_at < now() - $4, false)
+                      AS must_look,
+                  coalesce((SELECT amount FROM refunds r WHERE r.refund_id = p.refund_id), p.amount)
+                      AS amount,
+                  p.currency, p.payment_method, p.intent_id, p.called_at,
+                  coalesce(due.last_call_at, p.called_at) AS called_to
+        """,
+        limit,
+        token,
+        lease_for,
+        key_life,
+    )
+    return [_errand(row, token, lease_ends) for row in rows]
+
+
+def _errand(row: asyncpg.Record, token: UUID, lease_ends: float) -> Errand:
+    return Errand(
+        order_id=row["order_id"],
+        payment_id=row["payment_id"],
+        operation=Operation(Kind(row["operation"]), row["refund_id"]),
+        number=row["attempt"],
+        calls=row["calls"],
+        token=token,
+        lease_ends=lease_ends,
+        must_look=row["must_look"],
+        amount=row["amount"],
+        currency=row["currency"],
+        payment_method=row["payment_method"],
+        intent_id=row["intent_id"],
+        called_from=row["called_at"],
+        called_to=row["called_to"],
+    )
