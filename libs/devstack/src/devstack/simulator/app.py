@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ from typing import TypeAlias
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from devstack.simulator import keys, refusals
@@ -75,10 +76,10 @@ class _Http:
             held.enter_context(self._keys.taking(key))
             fingerprint = keys.fingerprint_of(request.url.path, body)
             outcome = self._keys.carry_out(operation, key, fingerprint)
-            response = _json(outcome.answer.body, outcome.answer.status)
+            response = _response(outcome.body, outcome.status)
             if outcome.replayed:
                 response.headers["idempotent-replayed"] = "true"
-            return Delivery(response, outcome.answer, held.pop_all())
+            return Delivery(response, outcome, held.pop_all())
 
     def _check_caller(self, request: Request) -> None:
         given = request.headers.get("authorization", "").encode()
@@ -92,7 +93,12 @@ def _id(request: Request) -> str:
 
 
 def _json(body: Body, status: int = 200) -> Response:
-    return JSONResponse(body, status, headers={"request-id": f"req_{secrets.token_hex(7)}"})
+    return _response(json.dumps(body), status)
+
+
+def _response(body: str, status: int) -> Response:
+    headers = {"request-id": f"req_{secrets.token_hex(7)}"}
+    return Response(body, status, headers, media_type="application/json")
 
 
 async def _health(_: Request) -> Response:

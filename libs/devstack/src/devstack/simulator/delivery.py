@@ -10,7 +10,8 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from devstack.simulator.gateway import Answer, Fate
+from devstack.simulator.gateway import Fate
+from devstack.simulator.keys import Outcome
 
 _CUT = "devstack.cut"
 _LONGEST_HANG = 60.0
@@ -27,23 +28,23 @@ class Cuttable(HttpToolsProtocol):
 
 
 class Delivery:
-    """Sends the answer as its fate wants, then lets go of what the request held."""
+    """Sends an answer as its fate wants, then lets go of what the request held."""
 
-    def __init__(self, response: Response, answer: Answer, held: ExitStack) -> None:
+    def __init__(self, response: Response, outcome: Outcome, held: ExitStack) -> None:
         """Take over what is held: it is let go when the client has its answer or has left."""
         self._response = response
-        self._answer = answer
+        self._outcome = outcome
         self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Be the ASGI application that answers."""
         with self._held:
-            await asyncio.sleep(self._answer.delay)
-            if self._answer.fate is Fate.LOST:
+            await asyncio.sleep(self._outcome.delay)
+            if self._outcome.fate is Fate.LOST:
                 scope["extensions"][_CUT]["now"]()
                 await _client_left(receive)
                 return
-            if self._answer.fate is Fate.HANGS:
+            if self._outcome.fate is Fate.HANGS:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(_client_left(receive), _LONGEST_HANG)
             await self._response(scope, receive, send)

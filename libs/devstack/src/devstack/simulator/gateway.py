@@ -125,7 +125,9 @@ class Gateway:
 
     def _authorise(self, intent: Intent, key: str | None) -> Answer:
         script = script_of(intent.payment_method)
-        attempt = self._ledger.count_attempt(_payment_of(intent, key))
+        attempt = 1
+        if script.counts_attempts:
+            attempt = self._ledger.count_attempt(_payment_of(intent, key))
         if attempt <= script.failures:
             raise refusals.broken()
         if script.decline_code is not None:

@@ -7,19 +7,21 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
 from devstack.simulator import refusals
-from devstack.simulator.gateway import Answer, Operation
+from devstack.simulator.gateway import Answer, Fate, Operation
 from devstack.simulator.ledger import Ledger, Stored
 from devstack.simulator.refusals import Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An answer, and whether it was given before."""
+    """An answer as it goes over the wire, and what becomes of it."""
 
-    answer: Answer
+    status: int
+    body: str
+    fate: Fate = Fate.DELIVERED
+    delay: float = 0.0
     replayed: bool = False
 
 
@@ -51,18 +53,18 @@ class Keys:
             if key is not None and (stored := self._ledger.find_answer(key)):
                 if stored.fingerprint != fingerprint:
                     raise refusals.key_reused(key)
-                return Outcome(Answer(stored.status, json.loads(stored.body)), replayed=True)
+                return Outcome(stored.status, stored.body, replayed=True)
             try:
                 answer = operation(key)
             except Refusal as refusal:
                 answer = Answer(refusal.status, refusal.body)
+            body = json.dumps(answer.body)
             if key is not None:
-                kept = Stored(fingerprint, answer.status, json.dumps(answer.body))
-                self._ledger.store_answer(key, kept)
-        return Outcome(answer)
+                self._ledger.store_answer(key, Stored(fingerprint, answer.status, body))
+        return Outcome(answer.status, body, answer.fate, answer.delay)
 
 
 def fingerprint_of(path: str, encoded: str) -> str:
     """Tell two requests apart, whatever the order of their parameters."""
-    parameters = sorted(parse_qsl(encoded, keep_blank_values=True))
-    return hashlib.sha256(repr((path, parameters)).encode()).hexdigest()
+    parameters = sorted(encoded.split("&"))
+    return hashlib.sha256("&".join([path, *parameters]).encode()).hexdigest()

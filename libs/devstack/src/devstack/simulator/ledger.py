@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,8 @@ class Ledger:
 
     def store_answer(self, key: str, answer: Stored) -> None:
         """Keep an answer for every repetition of its request."""
-        self._db.execute("INSERT INTO keys VALUES (?, ?, ?, ?)", (key, *astuple(answer)))
+        row = (key, answer.fingerprint, answer.status, answer.body)
+        self._db.execute("INSERT INTO keys VALUES (?, ?, ?, ?)", row)
 
     def count_attempt(self, subject: str) -> int:
         """Return the how-manieth attempt on that subject this is, from 1."""

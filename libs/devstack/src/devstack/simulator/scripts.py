@@ -22,6 +22,11 @@ class Script:
     delay: float = 0.0
     """Seconds that every answer takes."""
 
+    @property
+    def counts_attempts(self) -> bool:
+        """Whether a later attempt goes better than the first."""
+        return bool(self.failures or self.answer_hangs or self.answer_lost)
+
 
 _SCRIPTS = {
     "pm_error_5xx": Script(failures=2),
