@@ -12,9 +12,7 @@ import pytest_asyncio
 from devstack import postgres
 from devstack.deployment import Deployment
 from devstack.dsn import as_role, of_database
-from devstack.errors import StartFailed
 from devstack.stack import Stack
-from devstack.topology import SERVICES
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +60,7 @@ async def empty_databases(stack: Stack) -> AsyncIterator[Databases]:
 
 async def _create_template(stack: Stack, name: str) -> None:
     await _create_bare(stack, name)
-    deployment = Deployment(stack, of_database(stack.admin_dsn, name))
-    for service in SERVICES.values():
-        if service.has_migrations:
-            try:
-                await deployment.migrate_one(service.name)
-            except StartFailed as failed:
-                print(failed)
+    await Deployment(stack, of_database(stack.admin_dsn, name)).migrate()
 
 
 async def _create_bare(stack: Stack, name: str) -> None:

@@ -6,33 +6,33 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.02
 
 
-async def eventually(condition: Callable[[], Awaitable[T] | T], deadline: float = 20.0) -> T:
+@overload
+async def eventually(condition: Callable[[], Awaitable[T]], deadline: float = ...) -> T: ...
+@overload
+async def eventually(condition: Callable[[], T], deadline: float = ...) -> T: ...
+async def eventually(condition: Callable[[], Any], deadline: float = 20.0) -> Any:
     """Return the first truthy answer of the condition, or fail with its last one.
 
     A condition may raise AssertionError while it does not hold yet; the last one is shown.
     """
     until = time.monotonic() + deadline
-    while True:
-        last: T | AssertionError
-        try:
-            last = await _ask(condition)
-        except AssertionError as error:
-            last = error
-        else:
-            if last:
-                return last
+    while not (last := await _ask(condition)) or isinstance(last, AssertionError):
         if time.monotonic() > until:
             message = f"not within {deadline:g} s; in the end it was {last!r}"
             raise AssertionError(message)
         await asyncio.sleep(_POLL_SECONDS)
+    return last
 
 
-async def _ask(condition: Callable[[], Awaitable[T] | T]) -> T:
-    answer = condition()
-    return await answer if inspect.isawaitable(answer) else answer
+async def _ask(condition: Callable[[], Any]) -> Any:
+    try:
+        answer = condition()
+        return await answer if inspect.isawaitable(answer) else answer
+    except AssertionError as error:
+        return error

@@ -64,10 +64,8 @@ class Deployment:
         await together([self.migrate(), self.create_topics()])
 
     async def migrate(self) -> None:
-        """Bring every schema up to date that has migrations."""
-        await together(
-            self.migrate_one(name) for name, service in SERVICES.items() if service.has_migrations
-        )
+        """Bring every schema up to date."""
+        await together(self._migrate(name) for name in SERVICES)
 
     async def create_topics(self) -> None:
         """Create the topics that are missing."""
@@ -93,7 +91,7 @@ class Deployment:
         """Return the process id of a running service."""
         return self._servers.processes[self._process_name(name)].pid
 
-    async def migrate_one(self, name: str) -> None:
+    async def _migrate(self, name: str) -> None:
         command = python("-m", SERVICES[name].module, "migrate")
         program = Program(f"{self._process_name(name)}-migrate", command, env=self.env(name))
         await self._servers.processes.run(program)

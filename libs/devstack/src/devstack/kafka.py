@@ -69,7 +69,7 @@ async def start(processes: Processes, state: Path, cache: Path) -> str:
     config = _write_config(state, port)
     java = _java(jars, state)
     format_storage = ["kafka.tools.StorageTool", "format", "--standalone"]
-    identity = ["-t", _cluster_id(), "-c", config]
+    identity = [f"--cluster-id={_cluster_id()}", "-c", config]  # an id may begin with a dash
     await processes.run(
         Program("kafka-format", [*java, "-XX:TieredStopAtLevel=1", *format_storage, *identity])
     )

@@ -37,13 +37,6 @@ class Service:
         """What `python -m` runs."""
         return f"{self.name}_service"
 
-    @property
-    def has_migrations(self) -> bool:
-        """Whether there is anything to migrate yet."""
-        folder = ROOT / "services" / f"{self.name}-service"
-        program = folder / "src" / self.module / "__main__.py"
-        return program.exists() and any((folder / "migrations" / "versions").glob("*.py"))
-
 
 SERVICES = {
     service.name: service

@@ -1,0 +1,32 @@
+"""A gateway of its own for each test file, and a client that speaks to it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import httpx2
+import pytest
+import pytest_asyncio
+from devstack.processes import Processes
+from devstack.simulator import launch
+from devstack.topology import GATEWAY_KEY
+
+from tests.support.gateway import Client, RunningGateway
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """Run the simulator as the process that it is everywhere."""
+    folder = tmp_path_factory.mktemp("gateway")
+    processes = Processes(folder / "logs")
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        url = runner.run(launch.start(processes, folder / "ledger.sqlite"))
+        yield RunningGateway(url, folder / "ledger.sqlite")
+        runner.run(processes.stop_all())
+
+
+@pytest_asyncio.fixture
+async def client(gateway: RunningGateway) -> AsyncIterator[Client]:
+    """Know the gateway's API key."""
+    headers = {"Authorization": f"Bearer {GATEWAY_KEY}"}
+    async with httpx2.AsyncClient(base_url=gateway.url, headers=headers) as http:
+        yield Client(http)
