@@ -189,6 +189,18 @@ async def test_a_bug_after_the_answer_began_sends_no_second_answer() -> None:
     assert [message["type"] for message in client.sent] == ["http.response.start"]
 
 
+async def test_half_a_body_from_a_client_that_is_gone_is_no_request() -> None:
+    class Gone(Client):
+        async def receive(self) -> dict[str, Any]:
+            return await super().receive() if self._pieces else {"type": "http.disconnect"}
+
+    client = Gone(b"{")
+
+    await Edge(never)(scope(), client.receive, client.send)
+
+    assert client.sent == []
+
+
 async def test_a_client_that_is_gone_is_counted_as_such() -> None:
     async def waits(_scope: Scope, _receive: Receive, _send: Send) -> None:
         await asyncio.Event().wait()

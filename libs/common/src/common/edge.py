@@ -4,6 +4,7 @@ import asyncio
 import time
 from http import HTTPStatus
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common import problem, telemetry
@@ -70,6 +71,8 @@ class Edge:
             response = problem.document(refusal)
             response.headers["Connection"] = "close"  # the rest of the body is not read
             await response(scope, receive, answer)
+        except ClientDisconnect:
+            return  # nobody is left to answer, and half a body is no request
         else:
             await self._app(scope, received, answer)
 
@@ -98,7 +101,7 @@ async def _read(receive: Receive, limit: int) -> Receive:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return _replay(message, receive)
+            raise ClientDisconnect
         body += message.get("body", b"")
         if len(body) > limit:
             raise _too_large(limit)
