@@ -59,15 +59,18 @@ class PlaceOrderBody(Body):
     def command(self, *, order_id: UUID, customer_id: UUID) -> PlaceOrder:
         """Translate to the command, the same product on two lines merged into one."""
         wanted: Counter[str] = Counter()
-        for item in self.items:
+        first: dict[str, int] = {}
+        for place, item in enumerate(self.items):
             wanted[item.sku] += item.quantity
+            first.setdefault(item.sku, place)
         if max(wanted.values()) > MAX_QUANTITY:
             detail = f"a product's lines add up to more than {MAX_QUANTITY}"
             raise invalid(FieldError("/items", "less_than_equal", detail))
+        lines = (WantedLine(sku, quantity, first[sku]) for sku, quantity in wanted.items())
         return PlaceOrder(
             order_id=order_id,
             customer_id=customer_id,
-            lines=tuple(WantedLine(sku, quantity) for sku, quantity in wanted.items()),
+            lines=tuple(lines),
             payment_method=self.payment_method,
         )
 
