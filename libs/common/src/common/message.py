@@ -41,9 +41,9 @@ class Event(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The message that led to another one."""
+    """What led to a message: another one, or a request from outside, which has no event id."""
 
-    event_id: UUID
+    event_id: UUID | None
     correlation_id: str
     traceparent: str | None = None
 

@@ -112,7 +112,7 @@ def _headers(
         "ce_dataschema": schema,
         "content-type": "application/avro",
         "ce_correlationid": cause.correlation_id if cause else telemetry.correlation_id.get(),
-        "ce_causationid": str(cause.event_id) if cause else None,
+        "ce_causationid": str(cause.event_id) if cause and cause.event_id else None,
         # Captured here: by the time the relay sends it, the request is long over.
         "traceparent": cause.traceparent if cause else telemetry.traceparent.get(),
         "ce_version": None if said.version is None else str(said.version),
