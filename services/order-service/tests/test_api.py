@@ -78,6 +78,37 @@ async def test_the_same_product_on_two_lines_is_one_line(shop: Shop) -> None:
     assert [(line["sku"], line["quantity"]) for line in order.json()["lines"]] == [("TEA", 5)]
 
 
+async def test_each_order_goes_on_with_the_trace_of_its_own_request(shop: Shop) -> None:
+    await shop.sell(("TEA", 250))
+    body = {"items": [{"sku": "TEA", "quantity": 1}]}
+    traces = [f"00-{n:032x}-00000000000000aa-01" for n in (1, 2, 3)]
+
+    answers = await asyncio.gather(
+        *(
+            shop.http.post(
+                "/orders",
+                json=body,
+                headers=shop.caller().headers()
+                | {"traceparent": trace, "X-Correlation-Id": f"story-{trace[34]}"},
+            )
+            for trace in traces
+        )
+    )
+
+    rows = await shop.rows("SELECT aggregateid, header_names, header_values FROM outbox")
+    said = {
+        row["aggregateid"].decode(): dict(
+            zip(row["header_names"], row["header_values"], strict=True)
+        )
+        for row in rows
+    }
+    for trace, answer in zip(traces, answers, strict=True):
+        headers = said[answer.json()["orderId"]]
+        assert headers[b"traceparent"].decode()[:35] == trace[:35]
+        assert headers[b"ce_correlationid"].decode() == f"story-{trace[34]}"
+        assert b"ce_causationid" not in headers
+
+
 async def test_a_product_that_is_not_sold_is_named(shop: Shop) -> None:
     await shop.sell(("TEA", 250))
 

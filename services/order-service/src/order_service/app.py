@@ -4,6 +4,7 @@ import asyncio
 import sys
 from hashlib import sha256
 from pathlib import Path
+from secrets import token_bytes
 
 from common import telemetry
 from common.auth import TokenIssuer
@@ -95,8 +96,9 @@ def patience_of(settings: Settings) -> Patience:
 def _parts(
     settings: Settings, database: Database, issuer: TokenIssuer, patience: Patience
 ) -> api.Parts:
-    # Every instance knows the database's password, and nobody else does.
-    secret = sha256(settings.database_url.get_secret_value().encode()).digest()
+    # Every instance has the signing key, and it can't be guessed from what is signed with this.
+    key = settings.jwt_private_key
+    secret = sha256(key.get_secret_value().encode() if key else token_bytes(32)).digest()
     return api.Parts(
         database=database,
         intake=Intake(database, patience=patience, capacity=settings.intake_capacity),

@@ -8,6 +8,7 @@ from uuid import UUID
 from common import strict_json
 from common.errors import FieldError, Refusal
 from common.http import Body
+from common.message import Cause
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import AliasChoices, Field, ValidationError
@@ -56,7 +57,7 @@ class PlaceOrderBody(Body):
         Field(pattern=r"^pm_[A-Za-z0-9_]{1,61}$", description="a provider's token, never a card"),
     ] = DEFAULT_PAYMENT_METHOD
 
-    def command(self, *, order_id: UUID, customer_id: UUID) -> PlaceOrder:
+    def command(self, *, order_id: UUID, customer_id: UUID, cause: Cause | None) -> PlaceOrder:
         """Translate to the command, the same product on two lines merged into one."""
         wanted: Counter[str] = Counter()
         first: dict[str, int] = {}
@@ -72,6 +73,7 @@ class PlaceOrderBody(Body):
             customer_id=customer_id,
             lines=tuple(lines),
             payment_method=self.payment_method,
+            cause=cause,
         )
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
 
-from common import auth
+from common import auth, telemetry
 from common.http import StrictRoute
-from common.message import uuid7
+from common.message import Cause, uuid7
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from typing_extensions import override
@@ -72,6 +72,13 @@ async def place_order(
         body=accepted.model_dump_json().encode(),
         order_id=order_id,
     )
-    command = body.command(order_id=order_id, customer_id=caller.id)
+    command = body.command(order_id=order_id, customer_id=caller.id, cause=_this_request())
     answer = await parts.intake.submit(Submission(command, row))
     return replay(answer, location=f"{parts.prefix}/orders/{answer.order_id}")
+
+
+def _this_request() -> Cause | None:
+    correlation_id = telemetry.correlation_id.get()
+    if correlation_id is None:
+        return None
+    return Cause(None, correlation_id, telemetry.traceparent.get())

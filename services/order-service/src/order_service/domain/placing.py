@@ -10,6 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 from common.errors import FieldError, Refusal
+from common.message import Cause
 
 from order_service.domain.order import CANCELLABLE, Order
 from order_service.messages import Money, OrderCancelRequested, OrderLine, OrderPlaced
@@ -36,6 +37,8 @@ class PlaceOrder:
     customer_id: UUID
     lines: tuple[WantedLine, ...]
     payment_method: str
+    cause: Cause | None = None
+    """The request, whose trace goes on in the event: many are placed in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Placed:
 
     event: OrderPlaced
     names: tuple[str, ...]
+    cause: Cause | None = None
 
 
 def skus_of(commands: Iterable[PlaceOrder]) -> list[str]:
@@ -95,7 +99,7 @@ def place(command: PlaceOrder, catalogue: Catalogue, *, deadline_at: datetime) -
         payment_method=command.payment_method,
         deadline_at=deadline_at,
     )
-    return Placed(event, tuple(product.name for product in sold))
+    return Placed(event, tuple(product.name for product in sold), command.cause)
 
 
 def cancel(order: Order, command: CancelOrder) -> OrderCancelRequested:

@@ -71,7 +71,7 @@ async def save_orders(tx: Transaction, orders: Orders) -> None:
 
 
 async def _open(tx: Transaction, placed: Sequence[Placed]) -> None:
-    said = [Said(each.event) for each in placed]
+    said = [Said(each.event, cause=each.cause) for each in placed]
     await store.add_orders(tx, [domain.opened(each.event, tx.now) for each in placed])
     await store.add_lines(tx, placed)
     await store.add_entries(
