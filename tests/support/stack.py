@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 from devstack import kafka
 from devstack.stack import Stack
-from devstack.topology import LOCAL
+from devstack.topology import CACHE
 
 
 @pytest.fixture(scope="session")
@@ -25,4 +25,4 @@ def stack() -> Iterator[Stack]:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Download the broker before the first test's time-out runs."""
     if any("stack" in getattr(item, "fixturenames", ()) for item in session.items):
-        kafka.fetch_jars(LOCAL / "cache")
+        kafka.fetch_jars(CACHE)

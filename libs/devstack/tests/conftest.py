@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -30,3 +31,11 @@ async def client(gateway: RunningGateway) -> AsyncIterator[Client]:
     headers = {"Authorization": f"Bearer {GATEWAY_KEY}"}
     async with httpx2.AsyncClient(base_url=gateway.url, headers=headers) as http:
         yield Client(http)
+
+
+@pytest_asyncio.fixture
+async def processes(tmp_path: Path) -> AsyncIterator[Processes]:
+    """Own some children for one test."""
+    children = Processes(tmp_path / "logs")
+    yield children
+    await children.stop_all()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from devstack.dsn import as_role
 from devstack.ports import LOCALHOST, answers_ok, free_port
 from devstack.postgres import PASSWORD
-from devstack.processes import Program, python
+from devstack.processes import Process, Program, python
 from devstack.servers import Servers
 from devstack.together import together
 from devstack.topology import GATEWAY_KEY, ROOT, SERVICES
@@ -76,8 +76,9 @@ class Deployment:
         )
 
     async def start(self, *names: str) -> None:
-        """Start these services, or all, and return when each is ready."""
-        await together(self._start(name) for name in names or SERVICES)
+        """Start these services, or all, and return when each is ready and all still run."""
+        for process in await together(self._start(name) for name in names or SERVICES):
+            process.refuse_when_ended()
 
     async def stop(self, *names: str) -> None:
         """Stop these services, or all, as an operator would."""
@@ -96,7 +97,7 @@ class Deployment:
         program = Program(f"{self._process_name(name)}-migrate", command, env=self.env(name))
         await self._servers.processes.run(program)
 
-    async def _start(self, name: str) -> None:
+    async def _start(self, name: str) -> Process:
         command = python("-m", SERVICES[name].module, "serve")
         process = self._servers.processes.spawn(
             Program(
@@ -112,6 +113,7 @@ class Deployment:
             return await answers_ok(self._ports[name], "/api/v1/health/ready")
 
         await process.ready(answers)
+        return process
 
     async def _stop(self, name: str) -> None:
         process_name = self._process_name(name)

@@ -62,11 +62,11 @@ class Process:
         """Return once the check holds; raise StartFailed when the program ends or stays silent."""
         deadline = time.monotonic() + _START_SECONDS
         while not await check():
-            self._refuse_when_ended()
+            self.refuse_when_ended()
             if time.monotonic() > deadline:
                 raise StartFailed(self.program.name, "it did not get ready in time", self.log)
             await asyncio.sleep(_POLL_SECONDS)
-        self._refuse_when_ended()  # else the check may have spoken to somebody else's server
+        self.refuse_when_ended()  # else the check may have spoken to somebody else's server
 
     async def finish(self) -> None:
         """Wait for a program that ends by itself; raise StartFailed unless it ends well."""
@@ -97,7 +97,8 @@ class Process:
                 return
             await asyncio.sleep(_POLL_SECONDS)
 
-    def _refuse_when_ended(self) -> None:
+    def refuse_when_ended(self) -> None:
+        """Raise StartFailed when the program is over."""
         if (code := self._child.poll()) is not None:
             reason = f"it ended with {_ending(code)} instead of getting ready"
             raise StartFailed(self.program.name, reason, self.log)

@@ -17,7 +17,7 @@ from devstack.processes import Processes
 from devstack.servers import Servers
 from devstack.simulator import launch
 from devstack.together import together
-from devstack.topology import LOCAL
+from devstack.topology import CACHE, LOCAL
 
 Start: TypeAlias = Callable[[], Awaitable[str]]
 
@@ -106,9 +106,7 @@ def _starters(
 
         return containers.starters(running)
     return {
-        "KAFKA_BOOTSTRAP_SERVERS": partial(
-            kafka.start, processes, folder("kafka"), LOCAL / "cache"
-        ),
+        "KAFKA_BOOTSTRAP_SERVERS": partial(kafka.start, processes, folder("kafka"), CACHE),
         "DATABASE_URL": partial(postgres.start, processes, folder("postgres"), durable=durable),
         "REDIS_URL": partial(valkey.start, processes, folder("valkey")),
     }

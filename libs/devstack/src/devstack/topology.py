@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[4]
 """The checkout: devstack runs from there and is never installed anywhere else."""
-LOCAL = ROOT / ".local"
+LOCAL = Path(os.environ.get("DEVSTACK_HOME") or ROOT / ".local")
 """Everything that this package writes is below; the repository ignores it."""
+CACHE = ROOT / ".local" / "cache"
+"""What was downloaded, shared by every stack of this checkout."""
 
 GATEWAY_KEY = "sk_test_pedido"
 """What the payment service shows to the gateway simulator."""
