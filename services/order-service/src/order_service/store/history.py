@@ -30,7 +30,7 @@ async def get_histories(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID
     histories: dict[UUID, list[Recorded]] = defaultdict(list)
     for row in await tx.fetch(
         """
-        SELECT order_id, type, data, recorded_at FROM order_events
+        SELECT order_id, type, data::text AS data, recorded_at FROM order_events
          WHERE order_id = ANY($1) ORDER BY order_id, version
         """,
         order_ids,

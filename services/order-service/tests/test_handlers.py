@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+from common.errors import Refusal
+from common.message import uuid7
+from order_service import handlers
+from order_service.domain import (
+    CancelOrder,
+    Health,
+    Placed,
+    PlaceOrder,
+    Status,
+    WantedLine,
+)
+from order_service.messages import (
+    Money,
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentCaptureFailed,
+    PaymentDeclined,
+    PaymentRefunded,
+    PaymentVoided,
+    StockCommitted,
+    StockPartiallyReserved,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+)
+
+from tests.support.orders import OrderDesk, open_desk
+from tests.support.postgres import Databases
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest_asyncio.fixture
+async def desk(databases: Databases) -> AsyncIterator[OrderDesk]:
+    async with open_desk(databases) as desk:
+        yield desk
+
+
+TOTAL = Money(amount=2 * 255 + 339, currency="GBP")
+
+
+def wanted(*skus: str) -> PlaceOrder:
+    return PlaceOrder(uuid7(), uuid7(), tuple(WantedLine(sku, 1) for sku in skus), "pm_ok")
+
+
+async def test_an_order_is_stored_with_its_lines_and_history_and_announced(
+    desk: OrderDesk,
+) -> None:
+    order_id = await desk.place(("mug", 2), ("pot", 1))
+
+    order = await desk.order(order_id)
+    assert (order.status, order.saga, order.total) == (Status.PENDING, Health.RUNNING, 849)
+    assert order.deadline_at - order.created_at == timedelta(minutes=15)
+    lines = await desk.rows(
+        "SELECT line_no, sku, name, quantity, unit_price FROM order_lines ORDER BY line_no"
+    )
+    assert [tuple(line) for line in lines] == [
+        (1, "mug", "Product mug", 2, 255),
+        (2, "pot", "Product pot", 1, 339),
+    ]
+    (event,) = await desk.rows(
+        """
+        SELECT version, e.type, service, data, e.event_id = o.event_id AS same, causation_id
+          FROM order_events e JOIN outbox o ON o.aggregateid = e.order_id::text::bytea
+        """
+    )
+    assert (event["version"], event["type"], event["service"]) == (
+        1,
+        "OrderPlaced",
+        "order-service",
+    )
+    assert event["same"]
+    assert event["data"]["payment_method"] == "pm_ok"
+
+
+async def test_a_refused_order_leaves_nothing_and_its_neighbours_are_stored(
+    desk: OrderDesk,
+) -> None:
+    commands = [wanted("mug"), wanted("mug", "unknown"), wanted("pot")]
+
+    async with desk.database.transaction() as tx:
+        outcomes = await handlers.place_orders(tx, commands)
+
+    assert [isinstance(outcome, Placed) for outcome in outcomes] == [True, False, True]
+    assert isinstance(outcomes[1], Refusal)
+    kept = {commands[0].order_id, commands[2].order_id}
+    assert {row["order_id"] for row in await desk.rows("SELECT order_id FROM orders")} == kept
+    assert {r["order_id"] for r in await desk.rows("SELECT order_id FROM order_events")} == kept
+    assert len(await desk.rows("SELECT FROM outbox")) == 2
+
+
+async def test_only_refused_orders_are_no_work_at_all(desk: OrderDesk) -> None:
+    async with desk.database.transaction() as tx:
+        (refusal,) = await handlers.place_orders(tx, [wanted("unknown")])
+
+    assert isinstance(refusal, Refusal)
+    assert not await desk.rows("SELECT FROM outbox")
+
+
+@pytest.mark.parametrize("column", ["active", "removed"])
+async def test_a_product_that_is_not_for_sale_can_not_be_ordered(
+    desk: OrderDesk, column: str
+) -> None:
+    change = "active = false" if column == "active" else "removed_at = now()"
+    async with desk.database.transaction() as tx:
+        await tx.execute(f"UPDATE products SET {change} WHERE sku = 'mug'")  # noqa: S608
+
+        (refusal,) = await handlers.place_orders(tx, [wanted("mug")])
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.code == "unknown_product"
+
+
+async def test_an_owner_cancels_their_own_order(desk: OrderDesk) -> None:
+    owner = uuid7()
+    order_id = await desk.place(customer=owner)
+
+    async with desk.database.transaction() as tx:
+        order = await handlers.cancel_order(tx, CancelOrder(order_id, "customer", owner))
+
+    assert (order.status, order.saga) == (Status.CANCELLING, Health.COMPENSATING)
+    assert order == await desk.order(order_id)
+    assert await desk.said(order_id) == ["OrderPlaced", "OrderCancelRequested"]
+    assert await desk.history(order_id) == ["OrderPlaced", "OrderCancelRequested"]
+
+
+async def test_somebody_elses_order_is_not_there(desk: OrderDesk) -> None:
+    order_id = await desk.place()
+
+    for unknown in (order_id, uuid7()):
+        with pytest.raises(Refusal) as refused:
+            async with desk.database.transaction() as tx:
+                await handlers.cancel_order(tx, CancelOrder(unknown, "customer", uuid7()))
+        assert (refused.value.code, refused.value.status) == ("not_found", 404)
+
+    assert (await desk.order(order_id)).status is Status.PENDING
+
+
+async def test_an_order_is_cancelled_once(desk: OrderDesk) -> None:
+    order_id = await desk.place()
+    await desk.cancel(order_id)
+
+    with pytest.raises(Refusal) as refused:
+        await desk.cancel(order_id)
+
+    assert (refused.value.code, refused.value.status) == ("invalid_state", 409)
+    assert await desk.said(order_id) == ["OrderPlaced", "OrderCancelRequested"]
+
+
+async def tell_every_story(desk: OrderDesk) -> None:
+    """Let orders end, or hang, in every way there is."""
+    ids = await desk.place_many(10)
+    completed, rejected, declined, failed, cancelled, partly, expired, stuck, refunded, late = ids
+    for order_id in (completed, failed, stuck, refunded):
+        await desk.hear(StockReserved(order_id=order_id), PaymentAuthorized(order_id=order_id))
+    for order_id in (completed, refunded):
+        await desk.hear(
+            PaymentCaptured(order_id=order_id, amount=TOTAL), StockCommitted(order_id=order_id)
+        )
+    await desk.hear(StockRejected(order_id=rejected, reason="insufficient_stock"))
+    await desk.hear(PaymentVoided(order_id=rejected, closing=True))
+    await desk.hear(PaymentDeclined(order_id=declined, code="expired_card"))
+    await desk.hear(PaymentCaptureFailed(order_id=failed, code="expired_card"))
+    await desk.cancel(cancelled)
+    await desk.hear(StockReleased(order_id=cancelled, closing=True))
+    await desk.hear(PaymentVoided(order_id=cancelled, closing=True))
+    await desk.hear(StockPartiallyReserved(order_id=partly))
+    await desk.cancel(refunded)
+    await desk.hear(
+        PaymentRefunded(order_id=refunded, refund_id=late, cumulative=TOTAL, closing=True)
+    )
+    await desk.move(expired, "deadline_at", timedelta(hours=-1))
+    await desk.move(stuck, "stuck_at", timedelta(hours=-1))
+    async with desk.database.transaction() as tx:
+        assert await handlers.expire_orders(tx, limit=10, patience=desk.patience) == 1
+        assert await handlers.call_stuck(tx, limit=10, patience=desk.patience) == 1
+    await desk.move(expired, "deadline_at", timedelta(hours=1))
+
+
+async def rebuild(desk: OrderDesk) -> int:
+    rows, last = 0, None
+    while True:
+        async with desk.database.transaction() as tx:
+            batch = await handlers.rebuild_projection(tx, after=last, patience=desk.patience)
+        if not batch:
+            return rows
+        rows, last = rows + len(batch), batch[-1]
+
+
+@pytest.mark.parametrize("lost", ["rows spoilt", "rows lost"])
+async def test_the_projection_can_be_made_anew_from_the_histories(
+    desk: OrderDesk, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("order_service.handlers.projection.BATCH", 4)
+    await tell_every_story(desk)
+    live = await desk.rows("SELECT * FROM orders ORDER BY order_id")
+    async with desk.database.transaction() as tx:
+        await tx.execute(
+            "DELETE FROM orders"
+            if lost == "rows lost"
+            else "UPDATE orders SET status = 'PENDING', "
+            "reason = NULL, closed_by = NULL, version = 1"
+        )
+
+    assert await rebuild(desk) == len(live) == 10
+
+    assert await desk.rows("SELECT * FROM orders ORDER BY order_id") == live
+    assert {row["saga"] for row in live} == set(Health)
