@@ -33,8 +33,8 @@ async def lease_errands(
                last_call_at = CASE WHEN p.in_doubt THEN p.last_call_at ELSE now() END
           FROM due WHERE p.order_id = due.order_id
         RETURNING p.order_id, p.payment_id, p.operation, p.refund_id, p.attempt, p.calls,
-                  p.in_doubt OR p.operation = 'LOOK' OR coalesce(due.called_at < now() - $4, false)
-                      AS must_look,
+                  p.in_doubt OR p.operation = 'LOOK'
+                      OR coalesce(due.called_at < now() - $4::interval, false) AS must_look,
                   coalesce((SELECT amount FROM refunds r WHERE r.refund_id = p.refund_id), p.amount)
                       AS amount,
                   p.currency, p.payment_method, p.intent_id, p.called_at,
