@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -65,118 +65,113 @@ def opened(placed: OrderPlaced, at: datetime) -> Order:
 
 
 def evolve(order: Order, fact: object, *, at: datetime, patience: Patience) -> Order:
-    """Fold the next event of its history into an order."""
-    after = _FOLDS[type(fact)](order, fact)
+    """Fold the next event of its history into an order; the order that is given stays as it is."""
+    after = order.copy()
+    _FOLDS[type(fact)](after, fact)
     if after.is_closed and after.is_answered and after.status is not Status.CANCELLING:
-        after = replace(after, saga=Health.COMPENSATED, stuck_reason=None)
-    after = replace(after, version=order.version + 1, updated_at=at)
-    return reschedule(order, after, at=at, patience=patience)
+        after.saga, after.stuck_reason = Health.COMPENSATED, None
+    after.version += 1
+    after.updated_at = at
+    reschedule(order, after, at=at, patience=patience)
+    return after
 
 
-def _stock_reserved(order: Order, _: StockReserved) -> Order:
-    return replace(order, stock=Stock.RESERVED)
+def _stock_reserved(order: Order, _: StockReserved) -> None:
+    order.stock = Stock.RESERVED
 
 
-def _stock_partly_reserved(order: Order, _: StockPartiallyReserved) -> Order:
-    if order.status is not Status.PENDING:
-        return replace(order, stock=Stock.PARTIAL)
-    return replace(order, stock=Stock.PARTIAL, status=Status.ACTION_REQUIRED, saga=Health.WAITING)
+def _stock_partly_reserved(order: Order, _: StockPartiallyReserved) -> None:
+    order.stock = Stock.PARTIAL
+    if order.status is Status.PENDING:
+        order.status, order.saga = Status.ACTION_REQUIRED, Health.WAITING
 
 
-def _stock_rejected(order: Order, _: StockRejected) -> Order:
-    return replace(order, stock=Stock.REJECTED, stock_closed=True)
+def _stock_rejected(order: Order, _: StockRejected) -> None:
+    order.stock, order.stock_closed = Stock.REJECTED, True
 
 
-def _stock_committed(order: Order, _: StockCommitted) -> Order:
-    return replace(_moving(order), stock=Stock.COMMITTED)
+def _stock_committed(order: Order, _: StockCommitted) -> None:
+    _move(order)
+    order.stock = Stock.COMMITTED
 
 
-def _stock_released(order: Order, released: StockReleased) -> Order:
+def _stock_released(order: Order, released: StockReleased) -> None:
     if released.closing:
-        return replace(order, stock=Stock.RELEASED, stock_closed=True)
-    return order.with_note(restocked(released))
+        order.stock, order.stock_closed = Stock.RELEASED, True
+    else:
+        order.noted |= {restocked(released)}
 
 
-def _payment_authorized(order: Order, _: PaymentAuthorized) -> Order:
-    return replace(order, payment=Payment.AUTHORIZED)
+def _payment_authorized(order: Order, _: PaymentAuthorized) -> None:
+    order.payment = Payment.AUTHORIZED
 
 
-def _payment_declined(order: Order, _: PaymentDeclined) -> Order:
-    return replace(order, payment=Payment.DECLINED, payment_closed=True)
+def _payment_declined(order: Order, _: PaymentDeclined) -> None:
+    order.payment, order.payment_closed = Payment.DECLINED, True
 
 
-def _payment_captured(order: Order, captured: PaymentCaptured) -> Order:
-    return replace(_moving(order), payment=Payment.CAPTURED, amount_captured=captured.amount.amount)
+def _payment_captured(order: Order, captured: PaymentCaptured) -> None:
+    _move(order)
+    order.payment, order.amount_captured = Payment.CAPTURED, captured.amount.amount
 
 
-def _payment_voided(order: Order, voided: PaymentVoided) -> Order:
-    held = order.payment in {Payment.NONE, Payment.AUTHORIZED}
-    return replace(
-        order,
-        payment=Payment.VOIDED if held else order.payment,
-        payment_closed=order.payment_closed or voided.closing,
-    )
+def _payment_voided(order: Order, voided: PaymentVoided) -> None:
+    if order.payment in {Payment.NONE, Payment.AUTHORIZED}:
+        order.payment = Payment.VOIDED
+    order.payment_closed |= voided.closing
 
 
-def _payment_refunded(order: Order, refunded: PaymentRefunded) -> Order:
-    returned = refunded.cumulative.amount
+def _payment_refunded(order: Order, refunded: PaymentRefunded) -> None:
+    order.amount_refunded = refunded.cumulative.amount
     # What was given back had been taken, even if an operator skipped the event that said so.
-    captured = max(order.amount_captured, returned)
-    return replace(
-        order,
-        payment=Payment.REFUNDED if returned == captured else Payment.PARTIALLY_REFUNDED,
-        amount_captured=captured,
-        amount_refunded=returned,
-        payment_closed=order.payment_closed or refunded.closing,
-    )
+    order.amount_captured = max(order.amount_captured, order.amount_refunded)
+    whole = order.amount_refunded == order.amount_captured
+    order.payment = Payment.REFUNDED if whole else Payment.PARTIALLY_REFUNDED
+    order.payment_closed |= refunded.closing
 
 
-def _refund_failed(order: Order, failed: RefundFailed) -> Order:
-    return order.with_note(refund_failed(failed))
+def _refund_failed(order: Order, failed: RefundFailed) -> None:
+    order.noted |= {refund_failed(failed)}
 
 
-def _late_payment_reversed(order: Order, _: LatePaymentReversed) -> Order:
-    return order.with_note(LATE_PAYMENT)
+def _late_payment_reversed(order: Order, _: LatePaymentReversed) -> None:
+    order.noted |= {LATE_PAYMENT}
 
 
-def _unchanged(order: Order, _: PaymentCaptureFailed) -> Order:
-    return order
+def _nothing(_: Order, _failed: PaymentCaptureFailed) -> None:
+    """Keep the order as it is: what follows from the failure is said by the next event."""
 
 
-def _confirmed(order: Order, _: OrderConfirmed) -> Order:
-    return replace(order, status=Status.CONFIRMED)
+def _confirmed(order: Order, _: OrderConfirmed) -> None:
+    order.status = Status.CONFIRMED
 
 
-def _completed(order: Order, _: OrderCompleted) -> Order:
-    return replace(order, status=Status.COMPLETED, saga=Health.COMPLETED)
+def _completed(order: Order, _: OrderCompleted) -> None:
+    order.status, order.saga = Status.COMPLETED, Health.COMPLETED
 
 
-def _closed(order: Order, closing: Closing) -> Order:
+def _closed(order: Order, closing: Closing) -> None:
     if order.is_closed:
-        return replace(order, closing_attempts=order.closing_attempts + 1)
-    return replace(
-        order,
-        status=_STATUS_OF_CLOSING[type(closing)],
-        saga=Health.COMPENSATING,
-        stuck_reason=None,
-        reason=closing.reason,
-        closed_by=closing.by,
-    )
+        order.closing_attempts += 1
+        return
+    order.status = _STATUS_OF_CLOSING[type(closing)]
+    order.saga, order.stuck_reason = Health.COMPENSATING, None
+    order.reason, order.closed_by = closing.reason, closing.by
 
 
-def _cancelled(order: Order, _: OrderCancelled) -> Order:
-    return replace(order, status=Status.CANCELLED, saga=Health.COMPENSATED, stuck_reason=None)
+def _cancelled(order: Order, _: OrderCancelled) -> None:
+    order.status = Status.CANCELLED
+    order.saga, order.stuck_reason = Health.COMPENSATED, None
 
 
-def _stuck(order: Order, stuck: SagaStuck) -> Order:
-    return replace(order, saga=Health.STUCK, stuck_reason=stuck.reason)
+def _stuck(order: Order, stuck: SagaStuck) -> None:
+    order.saga, order.stuck_reason = Health.STUCK, stuck.reason
 
 
-def _moving(order: Order) -> Order:
+def _move(order: Order) -> None:
     """Take a confirmed order off the stuck list: what it waited for has begun to come."""
     if order.status is Status.CONFIRMED and order.saga is Health.STUCK:
-        return replace(order, saga=Health.RUNNING, stuck_reason=None)
-    return order
+        order.saga, order.stuck_reason = Health.RUNNING, None
 
 
 LATE_PAYMENT = "late_payment_reversed"
@@ -197,7 +192,7 @@ _STATUS_OF_CLOSING: Mapping[type[Closing], Status] = {
     OrderCancelRequested: Status.CANCELLING,
 }
 
-_FOLDS: Mapping[type[Any], Callable[[Order, Any], Order]] = {
+_FOLDS: Mapping[type[Any], Callable[[Order, Any], None]] = {
     StockReserved: _stock_reserved,
     StockPartiallyReserved: _stock_partly_reserved,
     StockRejected: _stock_rejected,
@@ -206,7 +201,7 @@ _FOLDS: Mapping[type[Any], Callable[[Order, Any], Order]] = {
     PaymentAuthorized: _payment_authorized,
     PaymentDeclined: _payment_declined,
     PaymentCaptured: _payment_captured,
-    PaymentCaptureFailed: _unchanged,
+    PaymentCaptureFailed: _nothing,
     PaymentVoided: _payment_voided,
     PaymentRefunded: _payment_refunded,
     RefundFailed: _refund_failed,

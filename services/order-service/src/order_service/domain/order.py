@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -71,9 +71,13 @@ CANCELLABLE = OPEN | {Status.CONFIRMED, Status.COMPLETED}
 """Not after shipping: then it is a refund."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Order:
-    """One row of the projection: everything here follows from the order's own events."""
+    """One row of the projection: everything here follows from the order's own events.
+
+    Only a fold changes one, and only its own copy: `dataclasses.replace` took a quarter of the
+    time of a batch.
+    """
 
     order_id: UUID
     customer_id: UUID
@@ -119,8 +123,11 @@ class Order:
         """Tell whether the saga is over, one way or the other."""
         return self.status in FULFILLED or (self.is_closed and self.saga is Health.COMPENSATED)
 
-    def with_note(self, note: str) -> Order:
-        return replace(self, noted=self.noted | {note})
+    def copy(self) -> Order:
+        """Make a twin to change."""
+        twin = object.__new__(Order)
+        twin.__dict__.update(self.__dict__)
+        return twin
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
@@ -33,12 +32,13 @@ class SagaStuck(BaseModel):
     reason: Code
 
 
-def reschedule(before: Order, after: Order, *, at: datetime, patience: Patience) -> Order:
+def reschedule(before: Order, after: Order, *, at: datetime, patience: Patience) -> None:
     """Stamp what was reached, and set the timers of what the order waits for now."""
-    after = _stamp(before, after, at)
-    after = _schedule_decision(before, after, at=at, patience=patience)
-    after = _schedule_completion(before, after, at=at, patience=patience)
-    return _schedule_answer(before, after, at=at, patience=patience)
+    _stamp(before, after, at)
+    if after.status is Status.ACTION_REQUIRED and before.status is not after.status:
+        after.deadline_at = min(after.deadline_at, at + patience.decision)
+    _schedule_completion(before, after, at=at, patience=patience)
+    _schedule_answer(before, after, at=at, patience=patience)
 
 
 def expire(order: Order) -> OrderExpired:
@@ -89,40 +89,32 @@ def _missing_answer(order: Order) -> str:
     return "stock_unanswered" if order.payment_closed else "closing_unanswered"
 
 
-def _stamp(before: Order, after: Order, at: datetime) -> Order:
+def _stamp(before: Order, after: Order, at: datetime) -> None:
     if before.is_settled != after.is_settled:
-        after = replace(after, settled_at=at if after.is_settled else None)
+        after.settled_at = at if after.is_settled else None
     if before.status is after.status:
-        return after
+        return
     if after.status is Status.CONFIRMED:
-        return replace(after, confirmed_at=at)
-    return replace(after, completed_at=at) if after.status is Status.COMPLETED else after
+        after.confirmed_at = at
+    elif after.status is Status.COMPLETED:
+        after.completed_at = at
 
 
-def _schedule_decision(before: Order, after: Order, *, at: datetime, patience: Patience) -> Order:
-    asked = after.status is Status.ACTION_REQUIRED and before.status is not after.status
-    if not asked:
-        return after
-    return replace(after, deadline_at=min(after.deadline_at, at + patience.decision))
-
-
-def _schedule_completion(before: Order, after: Order, *, at: datetime, patience: Patience) -> Order:
+def _schedule_completion(before: Order, after: Order, *, at: datetime, patience: Patience) -> None:
     waits = after.status is Status.CONFIRMED and after.saga is Health.RUNNING
     if not waits:
-        return after if after.stuck_at is None else replace(after, stuck_at=None)
-    began = before.status is not after.status or before.saga is not after.saga
-    return replace(after, stuck_at=at + patience.completion) if began else after
+        after.stuck_at = None
+    elif before.status is not after.status or before.saga is not after.saga:
+        after.stuck_at = at + patience.completion
 
 
-def _schedule_answer(before: Order, after: Order, *, at: datetime, patience: Patience) -> Order:
+def _schedule_answer(before: Order, after: Order, *, at: datetime, patience: Patience) -> None:
     if after.status not in CLOSED or after.saga is not Health.COMPENSATING:
-        return after if after.closing_due_at is None else replace(after, closing_due_at=None)
-    if before.status not in CLOSED:
-        since, delay = at, patience.answer
-    elif before.closing_attempts != after.closing_attempts and after.closing_since is not None:
-        since, delay = after.closing_since, patience.answer * 2**after.closing_attempts
-    else:
-        return after
-    return replace(
-        after, closing_since=since, closing_due_at=min(at + delay, since + patience.compensation)
-    )
+        after.closing_due_at = None
+        return
+    if before.status not in CLOSED or after.closing_since is None:
+        after.closing_since = at
+    elif before.closing_attempts == after.closing_attempts:
+        return
+    delay = patience.answer * 2**after.closing_attempts
+    after.closing_due_at = min(at + delay, after.closing_since + patience.compensation)
