@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from datetime import timedelta
+
+import pytest
+from order_service import app
+from order_service.domain import Patience
+from order_service.handlers import progress
+from order_service.messages import PaymentVoided, StockReleased
+from order_service.settings import Settings
+
+from tests.support.orders import open_desk
+from tests.support.postgres import Databases
+
+
+async def run(databases: Databases, mode: str) -> tuple[int | None, str]:
+    """Run the service's command on the test's database."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "order_service",
+        mode,
+        stdout=asyncio.subprocess.PIPE,
+        env={
+            **os.environ,
+            "APP_ENV": "test",
+            "DATABASE_URL": databases.app_dsn("orders"),
+            "DB_SCHEMA": "orders",
+            "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
+        },
+    )
+    out, _ = await process.communicate()
+    return process.returncode, out.decode()
+
+
+def test_the_sagas_durations_are_settings() -> None:
+    settings = Settings(
+        app_env="test",
+        database_url="postgresql://nobody@127.0.0.1/none",
+        kafka_bootstrap_servers="127.0.0.1:9",
+        order_deadline="1m",
+        decision_deadline="2m",
+        closing_answer_timeout="3s",
+        compensation_timeout="4s",
+        completion_timeout="500ms",
+    )
+
+    assert app.patience_of(settings) == Patience(
+        deadline=timedelta(minutes=1),
+        decision=timedelta(minutes=2),
+        answer=timedelta(seconds=3),
+        compensation=timedelta(seconds=4),
+        completion=timedelta(milliseconds=500),
+    )
+
+
+def test_the_standard_durations_are_the_designs() -> None:
+    settings = Settings(
+        app_env="test",
+        database_url="postgresql://nobody@127.0.0.1/none",
+        kafka_bootstrap_servers="127.0.0.1:9",
+    )
+
+    assert app.patience_of(settings) == Patience()
+
+
+@pytest.mark.postgres
+async def test_a_command_makes_the_projection_anew(databases: Databases) -> None:
+    async with open_desk(databases) as desk:
+        ids = await desk.place_many(3)
+        live = [await desk.order(order_id) for order_id in ids]
+        async with desk.database.transaction() as tx:
+            await tx.execute("DELETE FROM orders")
+
+        code, out = await run(databases, "rebuild")
+
+        assert (code, '"rows":3' in out) == (0, True), out
+        assert [await desk.order(order_id) for order_id in ids] == live
+
+
+def test_a_bad_configuration_is_named_and_nothing_is_rebuilt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("ORDER_DEADLINE", "soon")
+
+    assert app.rebuild() == 2
+
+    problems = capsys.readouterr().err
+    assert "DATABASE_URL: is required" in problems
+    assert "ORDER_DEADLINE: write a duration" in problems
+
+
+@pytest.mark.postgres
+async def test_operators_see_sagas_begin_and_end(databases: Databases) -> None:
+    def seen() -> tuple[float, ...]:
+        return (
+            progress.STARTED._value.get(),
+            progress.COMPENSATIONS.labels("cancelled_by_staff")._value.get(),
+            progress.FINISHED.labels("cancelled")._value.get(),
+        )
+
+    before = seen()
+    async with open_desk(databases) as desk:
+        first, _ = await desk.place_many(2)
+        await desk.cancel(first)
+        await desk.hear(
+            StockReleased(order_id=first, closing=True), PaymentVoided(order_id=first, closing=True)
+        )
+
+    after = seen()
+    assert [now - then for now, then in zip(after, before, strict=True)] == [2, 1, 1]
