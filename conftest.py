@@ -1,8 +1,19 @@
-"""Loads the fixtures of tests/support for every member's tests."""
+"""Loads the fixtures of tests/support for every member's tests, and keeps their logs plain."""
+
+import structlog
 
 pytest_plugins = (
     "tests.support.stack",
     "tests.support.postgres",
     "tests.support.kafka",
     "tests.support.services",
+)
+
+# structlog's default draws every local of a traceback: a test of failures would take minutes.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(),
+    ]
 )

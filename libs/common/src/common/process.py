@@ -7,7 +7,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,9 +86,7 @@ class Program(Generic[T]):
         """Run the command line; answers the exit code."""
         mode = self._parse(arguments)
         try:
-            settings = load(self.settings)
-            telemetry.configure_logging(settings, self.name)
-            work = self._migrate(settings) if mode == "migrate" else self._serve(settings, mode)
+            work = self._migrate() if mode == "migrate" else self._serve(load(self.settings), mode)
         except ConfigurationError as error:
             sys.stderr.write(f"{self.name}: {error}\n")
             return 2
@@ -108,6 +106,7 @@ class Program(Generic[T]):
         return str(parser.parse_args(arguments).mode)
 
     async def _serve(self, settings: T, mode: str) -> int:
+        telemetry.configure_logging(settings, self.name)
         service = self.build(settings)
         head = schema_head(self.home)
         service.health.ready = {
@@ -117,11 +116,16 @@ class Program(Generic[T]):
         }
         return await Process(service, mode).run()
 
-    async def _migrate(self, settings: T) -> int:
+    def _migrate(self) -> Coroutine[Any, Any, int]:
+        settings = load(ProcessSettings)
         owner = settings.database_owner_url
         if owner is None:
             raise ConfigurationError(["DATABASE_OWNER_URL: is required by migrate"])
-        await upgrade(owner.get_secret_value(), self.home)
+        telemetry.configure_logging(settings, self.name)
+        return self._upgrade(owner.get_secret_value())
+
+    async def _upgrade(self, owner_dsn: str) -> int:
+        await upgrade(owner_dsn, self.home)
         _log.info("schema is up to date", revision=schema_head(self.home))
         return 0
 

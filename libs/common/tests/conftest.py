@@ -1,0 +1,59 @@
+"""A database with the messaging tables and a till, and a way to reach both."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest_asyncio
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from common.database import Database, asyncpg_url
+from common.migration import create_messaging_tables
+from common.settings import PostgresSettings
+from pydantic import SecretStr
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Databases
+
+sys.path.insert(0, str(Path(__file__).parent))  # for till.py, which is no test and no package
+
+import till  # noqa: E402
+
+
+@pytest_asyncio.fixture
+async def admin(empty_databases: Databases) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """Log in as superuser to a database with inventory's messaging tables and the till."""
+    engine = create_async_engine(asyncpg_url(empty_databases.owner_dsn("inventory")))
+    async with engine.begin() as owner:
+        await owner.run_sync(_create_tables)
+    await engine.dispose()
+    connection = await asyncpg.connect(empty_databases.admin_dsn)
+    await connection.execute(till.TABLES)
+    await connection.execute("SET search_path = inventory")
+    yield connection
+    await connection.close()
+
+
+def _create_tables(connection: Connection) -> None:
+    with Operations.context(MigrationContext.configure(connection)):
+        create_messaging_tables("inventory")
+
+
+@pytest_asyncio.fixture
+async def database(
+    empty_databases: Databases, admin: asyncpg.Connection[asyncpg.Record]
+) -> AsyncIterator[Database]:
+    """Reach the same database as inventory's app role."""
+    del admin
+    settings = PostgresSettings(
+        database_url=SecretStr(empty_databases.app_dsn("inventory")), db_schema="inventory"
+    )
+    database = Database(settings, name="till")
+    yield database
+    await database.close()

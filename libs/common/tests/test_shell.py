@@ -1,0 +1,210 @@
+"""Take, load, fold and save against a real database."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+import till
+from common.errors import Flood
+from common.message import Outcome, Stale, uuid7
+from common.parked import Patience
+
+pytestmark = pytest.mark.postgres
+
+QUICK = Patience(timedelta(0), timedelta(0), attempts=3)
+
+
+def failing_for(*bad: UUID) -> till.Rule:
+    def rule(state: till.Till, event: till.OrderConfirmed) -> Outcome | Stale:
+        if event.order_id in bad:
+            message = "a bug for this order alone"
+            raise LookupError(message)
+        return till.count(state, event)
+
+    return rule
+
+
+async def handle(shell: till.Shell[till.Till], *records: till.Record) -> None:
+    assert await shell.handle(records, asyncio.Event())
+
+
+async def test_a_batch_is_counted_once_and_announced_once(database, admin) -> None:
+    shell = till.shell(database, patience=QUICK)
+    orders = [uuid7() for _ in range(5)]
+    batch = [till.record(order, offset=n) for n, order in enumerate(orders)]
+
+    await handle(shell, *batch)
+    await handle(shell, *batch)
+
+    assert await admin.fetchval("SELECT count(*) FROM till WHERE n = 1") == 5
+    assert await admin.fetchval("SELECT count(*) FROM outbox") == 5
+    assert await admin.fetchval("SELECT next_offset FROM positions") == 5
+
+
+async def test_the_same_message_twice_in_one_batch_counts_once(database, admin) -> None:
+    twin = till.record(uuid7())
+
+    await handle(till.shell(database, patience=QUICK), twin, twin)
+
+    assert await admin.fetchval("SELECT sum(n) FROM till") == 1
+
+
+BAD = {
+    "no type": {"headers": {b"ce_type": None}},
+    "a type that is not UTF-8": {"headers": {b"ce_type": b"\xff\xfe"}},
+    "no id": {"headers": {b"ce_id": None}},
+    "an id that is no UUID": {"headers": {b"ce_id": b"7"}},
+    "an id without a time": {"headers": {b"ce_id": b"3f2b8f6e-5b64-4e0a-9d0b-0a8a4a3f0b11"}},
+    "an id from next week": {"event_id": UUID(int=((2**48 - 1) << 80) | 0x7 << 76 | 0x8 << 60)},
+    "another producer": {"headers": {b"ce_source": b"/payment-service"}},
+    "no time": {"headers": {b"ce_time": None}},
+    "a time without a zone": {"headers": {b"ce_time": b"2026-01-01T00:00:00"}},
+    "random bytes": {"value": b"\x13\x37 no avro"},
+    "a truncated frame": {"value": b"\x00\x00"},
+    "a body that ends early": {"value": b"\x00\x00\x00\x03\xeb\x48"},
+    "a key that is not the order's": {"key": b"another"},
+    "an empty key": {"key": b""},
+}
+
+
+@pytest.mark.parametrize("changed", BAD.values(), ids=BAD.keys())
+async def test_a_poison_record_ends_alone_in_the_dead_letter_topic(
+    changed, database, admin
+) -> None:
+    good = [till.record(uuid7(), offset=0), till.record(uuid7(), offset=2)]
+    bad = till.record(uuid7(), offset=1, **changed)
+
+    shell = till.shell(database, patience=QUICK)
+    await handle(shell, good[0], bad, good[1])
+    await handle(shell, good[0], bad, good[1])
+
+    assert await admin.fetchval("SELECT count(*) FROM till WHERE n = 1") == 2
+    letters = await admin.fetch("SELECT * FROM outbox WHERE topic = 'inventory-service.dlt'")
+    assert [(row["aggregateid"], row["payload"]) for row in letters] == [(bad.key, bad.value)]
+    assert await admin.fetchval("SELECT state FROM parked") == "skipped"
+    assert await admin.fetchval("SELECT next_offset FROM positions") == 3
+
+
+async def test_a_known_id_with_other_content_is_poison(database, admin) -> None:
+    event_id = uuid7()
+    shell = till.shell(database, patience=QUICK)
+    await handle(shell, till.record(uuid7(), event_id=event_id))
+
+    await handle(shell, till.record(uuid7(), event_id=event_id, offset=1))
+
+    assert await admin.fetchval("SELECT count(*) FROM till") == 1
+    assert await admin.fetchval("SELECT count(*) FROM parked WHERE state = 'skipped'") == 1
+
+
+async def test_a_type_not_decided_on_is_skipped_undecoded(database, admin) -> None:
+    foreign = till.record(uuid7(), headers={b"ce_type": b"OrderShipped"}, value=b"not even avro")
+
+    await handle(till.shell(database, patience=QUICK), foreign)
+
+    assert await admin.fetchval("SELECT count(*) FROM inbox") == 0
+    assert await admin.fetchval("SELECT count(*) FROM parked") == 0
+    assert await admin.fetchval("SELECT next_offset FROM positions") == 1
+
+
+async def test_an_id_older_than_the_inbox_is_stale(database, admin) -> None:
+    old = UUID(
+        int=(int(datetime(2020, 1, 1, tzinfo=UTC).timestamp() * 1000) << 80) | 0x7 << 76 | 0x8 << 60
+    )
+
+    await handle(till.shell(database, patience=QUICK), till.record(uuid7(), event_id=old))
+
+    assert await admin.fetchval("SELECT count(*) FROM till") == 0
+    assert await admin.fetchval("SELECT count(*) FROM parked") == 0
+
+
+async def test_a_decision_that_raises_parks_its_own_key_only(database, admin) -> None:
+    sick, well = uuid7(), uuid7()
+    first = till.record(sick, offset=0)
+    second = till.record(sick, offset=1)
+    third = till.record(sick, offset=3)
+    shell = till.shell(database, failing_for(sick), patience=QUICK)
+
+    await handle(shell, first, second, till.record(well, offset=2))
+    await handle(shell, third)
+
+    assert await admin.fetchval("SELECT order_id FROM till") == well
+    assert await admin.fetchval("SELECT count(*) FROM parked WHERE state = 'retry'") == 3
+    assert await admin.fetchval("SELECT count(*) FROM inbox") == 4
+
+    healed = till.shell(database, patience=QUICK)
+    while await healed.sweep():
+        pass
+
+    ids = [UUID(dict(each.headers)[b"ce_id"].decode()) for each in (first, second, third)]
+    log = await admin.fetch("SELECT event_id FROM till_log WHERE order_id = $1 ORDER BY 1", sick)
+    assert [row["event_id"] for row in log] == ids
+    assert await admin.fetchval("SELECT count(*) FROM parked") == 0
+
+
+async def test_the_last_attempt_makes_a_dead_letter_and_its_key_waits(database, admin) -> None:
+    sick = uuid7()
+    shell = till.shell(database, failing_for(sick), patience=QUICK)
+    await handle(shell, till.record(sick, offset=0), till.record(sick, offset=1))
+
+    while await shell.sweep():
+        pass
+
+    states = await admin.fetch("SELECT state, attempt FROM parked ORDER BY seq")
+    assert [tuple(row) for row in states] == [("dead", 3), ("retry", 0)]
+    letter = await admin.fetchrow("SELECT * FROM outbox WHERE topic = 'inventory-service.dlt'")
+    headers = dict(zip(letter["header_names"], letter["header_values"], strict=True))
+    assert headers[b"kafka_dlt-exception-fqcn"] == b"builtins.LookupError"
+    assert headers[b"kafka_dlt-attempts"] == b"3"
+
+
+async def test_a_row_that_cannot_be_saved_is_found_by_halving(database, admin) -> None:
+    full = uuid7()
+    await admin.execute("INSERT INTO till VALUES ($1, 999)", full)
+    batch = [till.record(uuid7(), offset=n) for n in range(7)]
+    batch.insert(4, till.record(full, offset=9))
+
+    await handle(till.shell(database, patience=QUICK), *batch)
+
+    assert await admin.fetchval("SELECT count(*) FROM till WHERE n = 1") == 7
+    assert await admin.fetchval("SELECT key FROM parked") == str(full).encode()
+
+
+async def test_nothing_is_taken_when_the_process_dies_after_the_claim(database, admin) -> None:
+    class Killed(BaseException):
+        pass
+
+    async def dies(*_: object) -> till.Till:
+        raise Killed
+
+    shell = till.Shell(
+        till.Subscription("inventory-service", {till.OrderConfirmed: till.count}, dies, till.save),
+        database=database,
+        patience=QUICK,
+        skip_dead=False,
+    )
+
+    with pytest.raises(Killed):
+        await handle(shell, till.record(uuid7()))
+
+    assert await admin.fetchval("SELECT count(*) FROM inbox") == 0
+    assert await admin.fetchval("SELECT count(*) FROM positions") == 0
+
+
+async def test_a_flood_of_failures_stops_the_consumer(database) -> None:
+    orders = [uuid7() for _ in range(200)]
+    shell = till.shell(database, failing_for(*orders[:100]), patience=QUICK)
+
+    with pytest.raises(Flood):
+        await handle(shell, *(till.record(order, offset=n) for n, order in enumerate(orders)))
+
+
+async def test_an_unknown_schema_id_waits_for_the_deploy(database, admin) -> None:
+    skewed = till.record(uuid7(), value=b"\x00\x7f\xff\xff\xff rest")
+
+    await handle(till.shell(database, patience=QUICK), skewed)
+
+    assert await admin.fetchval("SELECT state FROM parked") == "retry"
+    assert await admin.fetchval("SELECT count(*) FROM inbox") == 1
