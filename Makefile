@@ -1,0 +1,72 @@
+# Pedido. `make` or `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+ORDERS ?= 500
+RATE ?= 0
+ARGS ?=
+
+UV := .local/uv/bin/uv
+UV_VERSION := 0.13.9
+PY := .venv/bin/python
+MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml benchmarks/pyproject.toml))
+SOURCES := $(addsuffix /src,$(MEMBERS))
+
+help: ## list these commands
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: .venv/installed ## replay real orders through the whole suite (ORDERS=500, RATE=0 for as fast as it goes)
+	@$(PY) -m demo --orders $(ORDERS) --rate $(RATE)
+
+test: .venv/installed ## run every test against real Kafka, Postgres and Valkey, with coverage
+	@$(PY) -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+check: .venv/installed ## lint, types, import contracts, and the tests that need no server
+	@.venv/bin/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+	@$(PY) -m pytest -q -m "not (postgres or kafka or redis or saga)"
+
+format: .venv/installed ## format the code and mend what can be mended
+	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .
+
+dev: .venv/installed ## start the stack and all services, and leave them running
+	@$(PY) -m devstack dev
+
+down: .venv/installed ## stop what `make dev` started
+	@$(PY) -m devstack down
+
+bench: .venv/installed ## measure throughput, latency, CPU and memory per order
+	@$(PY) -m benchmarks $(ARGS)
+
+invariants: .venv/installed ## check the running stack's invariants
+	@set -a; . .local/stack.env; set +a; $(PY) -m invariants
+
+asyncapi: .venv/installed ## write the AsyncAPI document anew from schemas/
+	@$(PY) deploy/describe.py
+
+images-check: ## build the four images without a container engine, and start each (root, Debian)
+	@python3 deploy/images_check.py
+
+up: ## run the suite in containers
+	docker compose up --build --wait
+
+lock: $(UV) ## pin every dependency anew
+	$(UV) lock --quiet
+	$(UV) export --quiet --frozen --all-groups --no-emit-workspace --no-header --output-file requirements.lock
+
+$(UV):
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Pedido needs Python 3.11 or newer as python3"; exit 1; }
+	@python3 -m venv .local/uv
+	@.local/uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/installed: requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS)) | $(UV)
+	@echo "installing the locked dependencies into .venv"
+	@$(UV) venv --quiet --allow-existing --python "$$(command -v python3)" .venv
+	@$(UV) pip sync --quiet --python $(PY) --require-hashes requirements.lock
+	@$(UV) pip install --quiet --python $(PY) --no-deps $(foreach member,$(MEMBERS),--editable $(member))
+	@touch $@
+
+.PHONY: help demo test check format dev down bench invariants asyncapi images-check up lock
