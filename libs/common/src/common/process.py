@@ -204,7 +204,9 @@ class Process:
         done, _ = await asyncio.wait(
             {stopping, serving, relay, *parts}, return_when=asyncio.FIRST_COMPLETED
         )
-        failed = [task for task in done if task is not stopping]
+        # A part that a signal woke may be done in the same turn: that is no failure.
+        asked = self._stop.is_set()
+        failed = [task for task in done - {stopping} if task.exception() or not asked]
         for task in failed:
             _log.error("a part ended by itself", error=repr(task.exception()))
         try:
