@@ -60,6 +60,7 @@ async def claim(tx: Transaction, wanted: Sequence[KeyRow]) -> dict[Slot, Answer 
         added = await keys.add_keys(tx, wanted)
     except asyncpg.LockNotAvailableError:
         raise _in_flight() from None
+    telemetry.IDEMPOTENCY.labels("new").inc(len(added))
     lost = [row for row in wanted if row.slot not in added]
     stored = await keys.get_keys(tx, [row.slot for row in lost]) if lost else {}
     return {row.slot: _settled(row, stored.get(row.slot)) for row in lost}

@@ -126,8 +126,13 @@ class Intake:
         )
         if not isinstance(outcome, BaseException):
             self._answer(batch, outcome)
-        elif len(batch) == 1 or isinstance(outcome, Unavailable):
+        elif isinstance(outcome, Unavailable):
+            # Who queued meanwhile would wait as long again, only to hear the same.
+            batch = [*batch, *self._queue]
+            self._queue.clear()
             self._answer(batch, [outcome] * len(batch))
+        elif len(batch) == 1:
+            self._answer(batch, [outcome])
         else:
             half = len(batch) // 2
             await self._settle(batch[:half], _RETRY_LOCK_WAIT)
