@@ -1,0 +1,151 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from common.database import Database
+from common.message import StateRecord, uuid7
+from notification_service.domain.letters import Delivered, Delivery, PutOff, Refused
+from notification_service.domain.notices import Notice, Order
+from notification_service.domain.words import Text
+from notification_service.messages import CustomerChanged, Money, OrderLine
+from notification_service.sending import Sender
+from notification_service.store import customers, letters, notices
+
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.postgres
+
+ADDRESS = "ada@example.com"
+POUNDS = Money(amount=1530, currency="GBP")
+LINES = (OrderLine(sku="85123A", quantity=6, unit_price=POUNDS),)
+TWO_DAYS = timedelta(days=2)
+
+
+@dataclass
+class Pigeons:
+    """A channel that answers what it was told to, and remembers what it was given."""
+
+    answer: Delivery = field(default_factory=Delivered)
+    given: list[tuple[str, str]] = field(default_factory=list)
+
+    async def deliver(self, notice: Notice, text: Text, address: str) -> Delivery:
+        self.given.append((notice.message_id, address))
+        assert text.body
+        return self.answer
+
+
+async def owe(database: Database, *, erased: bool = False) -> UUID:
+    order_id, customer_id = uuid7(), uuid7()
+    customer = CustomerChanged(customer_id=customer_id, name="Ada", email=ADDRESS, language="en")
+    record = StateRecord(str(customer_id), 1, None if erased else customer, uuid7())
+    async with database.transaction() as tx:
+        await customers.save_customers(tx, [record])
+        await notices.add_orders(tx, [Order(order_id, customer_id, LINES, POUNDS)])
+        await notices.add_notices(tx, [Notice(order_id, "confirmed")])
+        tx.ring(letters.SENDING_BELL)
+    return order_id
+
+
+@asynccontextmanager
+async def sending(
+    database: Database, channel: Pigeons, give_up_after: timedelta = TWO_DAYS
+) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    loop = Sender(database, channel, give_up_after).loop(
+        concurrency=4, answer_timeout=timedelta(seconds=1)
+    )
+    running = asyncio.create_task(loop.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await running
+
+
+def is_in(database: Database, order_id: UUID, status: str) -> Callable[[], Awaitable[bool]]:
+    async def reached() -> bool:
+        async with database.transaction() as tx:
+            (row,) = await notices.list_notices(tx, order_id)
+        return row.status == status
+
+    return reached
+
+
+async def announced(database: Database) -> list[str]:
+    async with database.transaction() as tx:
+        return [row["type"] for row in await tx.fetch("SELECT type FROM outbox ORDER BY id")]
+
+
+async def test_what_is_due_is_sent_once_and_announced(database: Database) -> None:
+    channel = Pigeons()
+    async with sending(database, channel):
+        order_id = await owe(database)
+        await eventually(is_in(database, order_id, "SENT"))
+
+    assert channel.given == [(f"<{order_id}.confirmed.-@pedido>", ADDRESS)]
+    assert await announced(database) == ["NotificationSent"]
+
+
+async def test_what_became_due_while_nobody_sent_is_found(database: Database) -> None:
+    order_ids = [await owe(database) for _ in range(10)]
+
+    channel = Pigeons()
+    async with sending(database, channel):
+        for order_id in order_ids:
+            await eventually(is_in(database, order_id, "SENT"))
+
+    assert len(channel.given) == len(set(channel.given)) == 10
+
+
+async def test_a_refused_e_mail_has_failed_and_is_not_tried_again(database: Database) -> None:
+    channel = Pigeons(Refused("smtp_550"))
+    async with sending(database, channel):
+        order_id = await owe(database)
+        await eventually(is_in(database, order_id, "FAILED"))
+
+    assert len(channel.given) == 1
+    assert await announced(database) == ["NotificationFailed"]
+
+
+async def test_an_e_mail_put_off_is_tried_again(database: Database) -> None:
+    channel = Pigeons(PutOff("smtp_451"))
+    async with sending(database, channel):
+        order_id = await owe(database)
+        await eventually(lambda: len(channel.given) == 1)
+        channel.answer = Delivered()
+        await eventually(is_in(database, order_id, "SENT"))
+
+    assert len(channel.given) == 2
+    assert await announced(database) == ["NotificationSent"]
+
+
+async def test_an_e_mail_put_off_for_too_long_has_failed(database: Database) -> None:
+    async with sending(database, Pigeons(PutOff("timeout")), give_up_after=timedelta()):
+        order_id = await owe(database)
+        await eventually(is_in(database, order_id, "FAILED"))
+
+    assert await announced(database) == ["NotificationFailed"]
+
+
+async def test_an_erased_customer_is_not_written_to(database: Database) -> None:
+    channel = Pigeons()
+    async with sending(database, channel):
+        order_id = await owe(database, erased=True)
+        await eventually(is_in(database, order_id, "SUPPRESSED"))
+
+    assert channel.given == []
+    assert await announced(database) == ["NotificationSuppressed"]
+
+
+async def test_no_address_is_logged(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    async with sending(database, Pigeons(Refused("smtp_550"))):
+        order_id = await owe(database)
+        await eventually(is_in(database, order_id, "FAILED"))
+
+    logged = "".join(capsys.readouterr())
+    assert "smtp_550" in logged
+    assert ADDRESS not in logged
