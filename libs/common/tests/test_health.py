@@ -36,14 +36,14 @@ async def silent() -> None:
     await asyncio.Event().wait()
 
 
-issuer = TokenIssuer(JwtIssuerSettings(app_env="test"))
+issuer = TokenIssuer(JwtIssuerSettings(app_env="development"))
 
 
 class Service:
     def __init__(self) -> None:
         self.health = Health(ready={"database": well})
         settings = JwtIssuerSettings.model_validate(
-            {"app_env": "test", "health_check_timeout": "100ms"}
+            {"app_env": "development", "health_check_timeout": "100ms"}
         )
         app = create_app(
             title="Shop",

@@ -132,8 +132,11 @@ def test_a_value_and_its_file_together_are_refused(
         load(EverySetting)
 
 
-def test_production_needs_a_signing_key(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("APP_ENV", "production")
+@pytest.mark.parametrize("app_env", ["test", "production"])
+def test_only_development_makes_up_a_signing_key(
+    environment: pytest.MonkeyPatch, app_env: str
+) -> None:
+    environment.setenv("APP_ENV", app_env)
 
     with pytest.raises(ConfigurationError, match="JWT_PRIVATE_KEY"):
         load(EverySetting)

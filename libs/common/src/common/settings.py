@@ -102,7 +102,8 @@ class ServiceSettings(Fragment):
     """What every process needs, whatever it does."""
 
     app_env: Literal["development", "test", "production"] = Field(
-        "production", description="development allows an ephemeral signing key and console logs"
+        "production",
+        description="development makes up a signing key if none is given and serves the API pages",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least severe level that is written"
@@ -249,8 +250,8 @@ class JwtIssuerSettings(ServiceSettings, JwtSettings):
 
     @model_validator(mode="after")
     def _a_secret_has_no_default(self) -> Self:
-        if self.jwt_private_key is None and self.app_env == "production":
-            message = "JWT_PRIVATE_KEY or JWT_PRIVATE_KEY_FILE is required in production"
+        if self.jwt_private_key is None and self.app_env != "development":
+            message = "JWT_PRIVATE_KEY or JWT_PRIVATE_KEY_FILE is required outside development"
             raise ValueError(message)
         return self
 
