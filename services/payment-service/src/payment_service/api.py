@@ -8,7 +8,7 @@ from uuid import UUID
 
 from common.auth import caller
 from common.database import Database
-from common.http import Router, Wire
+from common.http import Params, Router, Wire
 from fastapi import Depends, Query, Request
 
 from payment_service import handlers
@@ -18,7 +18,7 @@ from payment_service.store.reads import Shown
 router = Router(tags=["payments"], dependencies=[Depends(caller("staff", "admin", "operator"))])
 
 
-class PaymentFilter(Wire):
+class PaymentFilter(Params):
     """Whose payment is asked for; anything else in the query is refused."""
 
     order_id: UUID
