@@ -60,7 +60,7 @@ def read(kind: type[B], body: dict[str, Any]) -> B:
         return kind.model_validate(body)
     except ValidationError as error:
         places = sorted({".".join(map(str, each["loc"])) for each in error.errors()})
-        raise Interrupted(f"not a {kind.__name__}: {', '.join(places)[:100]}") from error
+        raise Interrupted(f"unreadable {kind.__name__}: {', '.join(places)[:100]}") from error
 
 
 def accepted(errand: Errand, reply: Reply) -> dict[str, Any]:
