@@ -55,7 +55,7 @@ async def check(
         raise SourceError(message) from error
     finally:
         await db.close()
-    return Report(findings, time.monotonic() - started)
+    return Report(findings, time.monotonic() - started, log.sizes)
 
 
 async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:

@@ -1,6 +1,6 @@
 """What the checker found: one finding an invariant, and the verdict over all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 EXAMPLES = 5
@@ -49,6 +49,8 @@ class Report:
 
     findings: tuple[Finding, ...]
     seconds: float
+    records: Mapping[str, int]
+    """Topic → how many records it holds."""
 
     @property
     def holds(self) -> bool:
@@ -59,7 +61,12 @@ class Report:
 
     def as_json(self) -> dict[str, object]:
         findings = [asdict(finding) | {"holds": finding.holds} for finding in self.findings]
-        return {"holds": self.holds, "seconds": round(self.seconds, 3), "findings": findings}
+        return {
+            "holds": self.holds,
+            "seconds": round(self.seconds, 3),
+            "findings": findings,
+            "records": dict(self.records),
+        }
 
 
 def counted(number: int, noun: str) -> str:

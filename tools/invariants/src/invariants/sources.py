@@ -1,6 +1,7 @@
 """Where the checker reads: database, topics, gateway's ledger, mail folder, client's log."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ def environment(stack_file: Path = STACK_FILE) -> dict[str, str]:
     """Return what the stack's file says, overridden by the process's environment."""
     lines = stack_file.read_text().splitlines() if stack_file.is_file() else []
     pairs = (line.partition("=") for line in lines if line.strip() and not line.startswith("#"))
-    return {name.strip(): value.strip() for name, _, value in pairs} | dict(os.environ)
+    return {name: " ".join(shlex.split(value)) for name, _, value in pairs} | dict(os.environ)
 
 
 def _required(given: Mapping[str, str], name: str) -> str:

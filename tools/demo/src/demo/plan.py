@@ -1,0 +1,167 @@
+"""What a run replays, decided before it begins: orders, cancellations, catalogue and stock."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+from zlib import crc32
+
+from demo.invoices import Invoice, Product, Refusal
+
+CancelKind = Literal["whole", "part", "nothing"]
+
+DECLINED_PER_MILLE = 30
+"""A few per cent of the payment methods decline, as in a real shop."""
+DECLINES = ("insufficient_funds", "expired_card", "lost_card")
+
+SCARCE_PER_MILLE = 15
+"""With some twenty lines an order, more scarce products would reject most orders."""
+SCARCE_SHARE = 0.7
+"""How much there is of what all orders together want of a scarce product."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An invoice as an order to be placed."""
+
+    number: str
+    account: str
+    items: tuple[tuple[str, int], ...]
+    """Line by line: the same sku on several lines is the service's to merge."""
+    payment_method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """A cancellation of one whole order that was placed before it."""
+
+    number: str
+    order: str
+    account: str
+
+
+Step: TypeAlias = Order | Cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Stocked:
+    """A product with the stock that it begins with."""
+
+    product: Product
+    stock: int
+
+
+@dataclass(slots=True)
+class Plan:
+    """A run, in the order in which it happened."""
+
+    steps: list[Step] = field(default_factory=list)
+    catalogue: list[Stocked] = field(default_factory=list)
+    refused: Counter[Refusal] = field(default_factory=Counter)
+    empty: int = 0
+    """Invoices of which no line can be ordered."""
+    cancellations: Counter[CancelKind] = field(default_factory=Counter)
+
+    @property
+    def orders(self) -> list[Order]:
+        return [step for step in self.steps if isinstance(step, Order)]
+
+    @property
+    def accounts(self) -> list[str]:
+        """Whoever orders, in the order of their first order."""
+        return list(dict.fromkeys(order.account for order in self.orders))
+
+
+def plan(history: Iterable[Invoice], orders: int) -> Plan:
+    """Replay the first so many orders, and whatever was cancelled meanwhile."""
+    draft = _Draft()
+    for invoice in history:
+        draft.learn(invoice)
+        if len(draft.wanted_by) < orders:
+            draft.replay(invoice)
+    return draft.finished()
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan in the making."""
+
+    plan: Plan = field(default_factory=Plan)
+    products: dict[str, Product] = field(default_factory=dict)
+    volumes: Counter[str] = field(default_factory=Counter)
+    wanted_by: dict[str, Invoice] = field(default_factory=dict)
+    """Order → its invoice."""
+    undoable: defaultdict[str, list[Invoice]] = field(default_factory=lambda: defaultdict(list))
+    """Customer → what a cancellation of theirs may undo."""
+
+    def learn(self, invoice: Invoice) -> None:
+        """Keep each product's first price and first description, and how many were ever sold."""
+        for line, product in zip(invoice.lines, invoice.products, strict=True):
+            self.volumes[line.sku] += line.quantity
+            known = self.products.setdefault(product.sku, product)
+            if product.name and not known.name:
+                self.products[product.sku] = Product(known.sku, product.name, known.pence)
+
+    def replay(self, invoice: Invoice) -> None:
+        """Add an invoice to the steps, or count why it is none."""
+        if invoice.cancels:
+            self._cancel(invoice)
+            return
+        self.plan.refused += invoice.refused
+        if not invoice.lines:
+            self.plan.empty += 1
+            return
+        self.plan.steps.append(_order(invoice))
+        self.wanted_by[invoice.number] = invoice
+        if invoice.customer:
+            self.undoable[invoice.customer].append(invoice)
+
+    def _cancel(self, cancellation: Invoice) -> None:
+        """Find the newest invoice of the same customer that this one undoes."""
+        before = self.undoable[cancellation.customer]
+        undone = Counter({sku: -quantity for sku, quantity in cancellation.pieces.items()})
+        whole = next((invoice for invoice in reversed(before) if invoice.pieces == undone), None)
+        if whole is not None:
+            before.remove(whole)
+            self.plan.steps.append(Cancel(cancellation.number, whole.number, whole.account))
+            self.plan.cancellations["whole"] += 1
+        elif any(undone <= invoice.pieces for invoice in before):
+            self.plan.cancellations["part"] += 1
+        else:
+            self.plan.cancellations["nothing"] += 1
+
+    def finished(self) -> Plan:
+        """Stock the shop for what is going to be ordered."""
+        wanted: Counter[str] = Counter()
+        for invoice in self.wanted_by.values():
+            for line in invoice.lines:
+                wanted[line.sku] += line.quantity
+        self.plan.catalogue = [
+            Stocked(product, _stock(sku, wanted[sku], self.volumes[sku]))
+            for sku, product in self.products.items()
+        ]
+        return self.plan
+
+
+def _order(invoice: Invoice) -> Order:
+    items = tuple((line.sku, line.quantity) for line in invoice.lines)
+    return Order(invoice.number, invoice.account, items, payment_method(invoice.number))
+
+
+def payment_method(number: str) -> str:
+    """Choose by the invoice's number alone, so that every run declines the same."""
+    draw = crc32(number.encode())
+    if draw % 1000 >= DECLINED_PER_MILLE:
+        return "pm_card_visa"
+    return f"pm_declined_{DECLINES[draw // 1000 % len(DECLINES)]}"
+
+
+def is_scarce(sku: str) -> bool:
+    return crc32(sku.encode()) % 1000 < SCARCE_PER_MILLE
+
+
+def _stock(sku: str, wanted: int, volume: int) -> int:
+    """Stock what the replayed orders want, of a scarce product less, of others what was sold."""
+    if not wanted:
+        return volume
+    return int(wanted * SCARCE_SHARE) if is_scarce(sku) else wanted

@@ -1,0 +1,121 @@
+"""Replays a plan: every order and cancellation by its own customer, in the order of the data."""
+
+import asyncio
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from demo.plan import Cancel, Order, Plan
+from demo.shop import ACCEPTED, Answer, Customer, Shop
+
+IN_FLIGHT = 64
+"""Requests at once: enough to keep the intake's batches full, as a busy shop would."""
+ENTERING = 8
+"""Registrations at once: each costs a password hash, and more would only queue."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the customers saw."""
+
+    placed: dict[str, UUID] = field(default_factory=dict)
+    """Invoice number → order."""
+    seconds: list[float] = field(default_factory=list)
+    """How long each POST took until its 202."""
+    refused: Counter[str] = field(default_factory=Counter)
+    cancelled: Counter[str] = field(default_factory=Counter)
+    """Answers to cancellations."""
+    took: float = 0.0
+
+
+async def let_in(
+    shop: Shop, accounts: Iterable[str], progress: Callable[[], None]
+) -> dict[str, Customer]:
+    """Register everybody and log them in."""
+    free = asyncio.Semaphore(ENTERING)
+
+    async def enter(account: str) -> tuple[str, Customer]:
+        async with free:
+            customer = await shop.enter(account)
+        progress()
+        return account, customer
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(enter(account)) for account in accounts]
+    return dict(task.result() for task in tasks)
+
+
+@dataclass
+class Replay:
+    """One run: its customers, its log, and what came of it."""
+
+    shop: Shop
+    customers: Mapping[str, Customer]
+    run: str
+    client_log: Path
+    progress: Callable[[], None]
+    outcome: Outcome = field(default_factory=Outcome)
+    _over: dict[str, asyncio.Event] = field(default_factory=dict)
+    """Order → set once it is answered: a cancellation waits for the order that it undoes."""
+
+    async def play(self, plan: Plan, *, rate: float) -> Outcome:
+        """Send each step in turn, so many at once; with a rate, no earlier than its time."""
+        free = asyncio.Semaphore(IN_FLIGHT)
+        began = time.monotonic()
+        with self.client_log.open("w") as log:
+            async with asyncio.TaskGroup() as group:
+                for number, step in enumerate(plan.steps):
+                    if rate:
+                        await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+                    await free.acquire()
+                    task = group.create_task(self._step(step, log.write))
+                    task.add_done_callback(lambda _: free.release())
+        self.outcome.took = time.monotonic() - began
+        return self.outcome
+
+    async def _step(self, step: Order | Cancel, write: Callable[[str], object]) -> None:
+        if isinstance(step, Order):
+            await self._place(step, write)
+        else:
+            await self._cancel(step)
+        self.progress()
+
+    async def _place(self, order: Order, write: Callable[[str], object]) -> None:
+        over = self._over.setdefault(order.number, asyncio.Event())
+        customer, key = self.customers[order.account], f"{self.run}-{order.number}"
+        try:
+            body, answer = await self.shop.place(customer, key, order.items, order.payment_method)
+        finally:
+            over.set()
+        if answer.status != ACCEPTED:
+            self.outcome.refused[answer.code] += 1
+            return
+        self.outcome.placed[order.number] = UUID(answer.body["orderId"])
+        self.outcome.seconds.append(answer.seconds)
+        write(_logged(customer, key, body, answer))
+
+    async def _cancel(self, cancel: Cancel) -> None:
+        await self._over.setdefault(cancel.order, asyncio.Event()).wait()
+        order_id = self.outcome.placed.get(cancel.order)
+        if order_id is None:
+            self.outcome.cancelled["never placed"] += 1
+            return
+        key = f"{self.run}-{cancel.number}"
+        answer = await self.shop.cancel(self.customers[cancel.account], key, order_id)
+        self.outcome.cancelled["accepted" if answer.status == ACCEPTED else answer.code] += 1
+
+
+def _logged(customer: Customer, key: str, body: Mapping[str, Any], answer: Answer) -> str:
+    entry = {
+        "order_id": answer.body["orderId"],
+        "principal": str(customer.id),
+        "key": key,
+        "body_sha": hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),
+    }
+    return json.dumps(entry) + "\n"
