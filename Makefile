@@ -25,7 +25,7 @@ test: .venv/installed ## run every test against real Kafka, Postgres and Valkey,
 check: .venv/installed ## lint, types, import contracts, and the tests that need no server
 	@.venv/bin/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 	@.venv/bin/ruff check --quiet .
-	@.venv/bin/mypy
+	@.venv/bin/mypy $(SOURCES)
 	@.venv/bin/lint-imports
 	@$(PY) -m pytest -q -m "not (postgres or kafka or redis or saga)"
 
@@ -45,7 +45,7 @@ invariants: .venv/installed ## check the running stack's invariants
 	@set -a; . .local/stack.env; set +a; $(PY) -m invariants
 
 asyncapi: .venv/installed ## write the AsyncAPI document anew from schemas/
-	@$(PY) deploy/describe.py
+	@$(PY) schemas/asyncapi.py
 
 images-check: ## build the four images without a container engine, and start each (root, Debian)
 	@python3 deploy/images_check.py

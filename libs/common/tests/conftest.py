@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).parent))  # for till.py, which is no test and no package
 
-import till  # noqa: E402
+import till
 
 
 @pytest_asyncio.fixture

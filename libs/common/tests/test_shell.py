@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
 from uuid import UUID
 
+import asyncpg
 import pytest
 import till
+from common.database import Database
 from common.errors import Flood
 from common.message import Outcome, Stale, uuid7
 from common.parked import Patience
+
+Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 pytestmark = pytest.mark.postgres
 
@@ -31,7 +36,7 @@ async def handle(shell: till.Shell[till.Till], *records: till.Record) -> None:
     assert await shell.handle(records, asyncio.Event())
 
 
-async def test_a_batch_is_counted_once_and_announced_once(database, admin) -> None:
+async def test_a_batch_is_counted_once_and_announced_once(database: Database, admin: Admin) -> None:
     shell = till.shell(database, patience=QUICK)
     orders = [uuid7() for _ in range(5)]
     batch = [till.record(order, offset=n) for n, order in enumerate(orders)]
@@ -44,7 +49,9 @@ async def test_a_batch_is_counted_once_and_announced_once(database, admin) -> No
     assert await admin.fetchval("SELECT next_offset FROM positions") == 5
 
 
-async def test_the_same_message_twice_in_one_batch_counts_once(database, admin) -> None:
+async def test_the_same_message_twice_in_one_batch_counts_once(
+    database: Database, admin: Admin
+) -> None:
     twin = till.record(uuid7())
 
     await handle(till.shell(database, patience=QUICK), twin, twin)
@@ -52,7 +59,7 @@ async def test_the_same_message_twice_in_one_batch_counts_once(database, admin) 
     assert await admin.fetchval("SELECT sum(n) FROM till") == 1
 
 
-BAD = {
+BAD: dict[str, dict[str, Any]] = {
     "no type": {"headers": {b"ce_type": None}},
     "a type that is not UTF-8": {"headers": {b"ce_type": b"\xff\xfe"}},
     "no id": {"headers": {b"ce_id": None}},
@@ -72,7 +79,7 @@ BAD = {
 
 @pytest.mark.parametrize("changed", BAD.values(), ids=BAD.keys())
 async def test_a_poison_record_ends_alone_in_the_dead_letter_topic(
-    changed, database, admin
+    changed: dict[str, Any], database: Database, admin: Admin
 ) -> None:
     good = [till.record(uuid7(), offset=0), till.record(uuid7(), offset=2)]
     bad = till.record(uuid7(), offset=1, **changed)
@@ -88,7 +95,7 @@ async def test_a_poison_record_ends_alone_in_the_dead_letter_topic(
     assert await admin.fetchval("SELECT next_offset FROM positions") == 3
 
 
-async def test_a_known_id_with_other_content_is_poison(database, admin) -> None:
+async def test_a_known_id_with_other_content_is_poison(database: Database, admin: Admin) -> None:
     event_id = uuid7()
     shell = till.shell(database, patience=QUICK)
     await handle(shell, till.record(uuid7(), event_id=event_id))
@@ -99,7 +106,7 @@ async def test_a_known_id_with_other_content_is_poison(database, admin) -> None:
     assert await admin.fetchval("SELECT count(*) FROM parked WHERE state = 'skipped'") == 1
 
 
-async def test_a_type_not_decided_on_is_skipped_undecoded(database, admin) -> None:
+async def test_a_type_not_decided_on_is_skipped_undecoded(database: Database, admin: Admin) -> None:
     foreign = till.record(uuid7(), headers={b"ce_type": b"OrderShipped"}, value=b"not even avro")
 
     await handle(till.shell(database, patience=QUICK), foreign)
@@ -109,7 +116,7 @@ async def test_a_type_not_decided_on_is_skipped_undecoded(database, admin) -> No
     assert await admin.fetchval("SELECT next_offset FROM positions") == 1
 
 
-async def test_an_id_older_than_the_inbox_is_stale(database, admin) -> None:
+async def test_an_id_older_than_the_inbox_is_stale(database: Database, admin: Admin) -> None:
     old = UUID(
         int=(int(datetime(2020, 1, 1, tzinfo=UTC).timestamp() * 1000) << 80) | 0x7 << 76 | 0x8 << 60
     )
@@ -120,7 +127,9 @@ async def test_an_id_older_than_the_inbox_is_stale(database, admin) -> None:
     assert await admin.fetchval("SELECT count(*) FROM parked") == 0
 
 
-async def test_a_decision_that_raises_parks_its_own_key_only(database, admin) -> None:
+async def test_a_decision_that_raises_parks_its_own_key_only(
+    database: Database, admin: Admin
+) -> None:
     sick, well = uuid7(), uuid7()
     first = till.record(sick, offset=0)
     second = till.record(sick, offset=1)
@@ -144,7 +153,9 @@ async def test_a_decision_that_raises_parks_its_own_key_only(database, admin) ->
     assert await admin.fetchval("SELECT count(*) FROM parked") == 0
 
 
-async def test_the_last_attempt_makes_a_dead_letter_and_its_key_waits(database, admin) -> None:
+async def test_the_last_attempt_makes_a_dead_letter_and_its_key_waits(
+    database: Database, admin: Admin
+) -> None:
     sick = uuid7()
     shell = till.shell(database, failing_for(sick), patience=QUICK)
     await handle(shell, till.record(sick, offset=0), till.record(sick, offset=1))
@@ -160,7 +171,9 @@ async def test_the_last_attempt_makes_a_dead_letter_and_its_key_waits(database, 
     assert headers[b"kafka_dlt-attempts"] == b"3"
 
 
-async def test_a_row_that_cannot_be_saved_is_found_by_halving(database, admin) -> None:
+async def test_a_row_that_cannot_be_saved_is_found_by_halving(
+    database: Database, admin: Admin
+) -> None:
     full = uuid7()
     await admin.execute("INSERT INTO till VALUES ($1, 999)", full)
     batch = [till.record(uuid7(), offset=n) for n in range(7)]
@@ -172,7 +185,9 @@ async def test_a_row_that_cannot_be_saved_is_found_by_halving(database, admin) -
     assert await admin.fetchval("SELECT key FROM parked") == str(full).encode()
 
 
-async def test_nothing_is_taken_when_the_process_dies_after_the_claim(database, admin) -> None:
+async def test_nothing_is_taken_when_the_process_dies_after_the_claim(
+    database: Database, admin: Admin
+) -> None:
     class Killed(BaseException):
         pass
 
@@ -193,7 +208,7 @@ async def test_nothing_is_taken_when_the_process_dies_after_the_claim(database, 
     assert await admin.fetchval("SELECT count(*) FROM positions") == 0
 
 
-async def test_a_flood_of_failures_stops_the_consumer(database) -> None:
+async def test_a_flood_of_failures_stops_the_consumer(database: Database) -> None:
     orders = [uuid7() for _ in range(200)]
     shell = till.shell(database, failing_for(*orders[:100]), patience=QUICK)
 
@@ -201,7 +216,7 @@ async def test_a_flood_of_failures_stops_the_consumer(database) -> None:
         await handle(shell, *(till.record(order, offset=n) for n, order in enumerate(orders)))
 
 
-async def test_an_unknown_schema_id_waits_for_the_deploy(database, admin) -> None:
+async def test_an_unknown_schema_id_waits_for_the_deploy(database: Database, admin: Admin) -> None:
     skewed = till.record(uuid7(), value=b"\x00\x7f\xff\xff\xff rest")
 
     await handle(till.shell(database, patience=QUICK), skewed)

@@ -22,6 +22,16 @@ from common.message import Event
 E = TypeVar("E", bound=Event)
 
 _HEADER = struct.Struct(">bI")
+_UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    TypeError,
+    ValueError,
+)
+"""What fastavro raises on bytes that are not the schema's; it has no error of its own."""
 _MAX_PAYLOAD_BYTES = 1024 * 1024
 """The broker's own default for a record; read before any count in it is believed."""
 
@@ -102,7 +112,7 @@ def _read(payload: bytes, schema: Schema, event_type: type[E]) -> E:
     buffer.seek(_HEADER.size)
     try:
         record = fastavro.schemaless_reader(buffer, schema, None)
-    except (ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
+    except _UNREADABLE as error:
         raise Poison(f"not the Avro of {event_type.type_name()}: {type(error).__name__}") from error
     if buffer.read(1):
         raise Poison(f"bytes are left behind the Avro of {event_type.type_name()}")

@@ -58,13 +58,14 @@ class _Records(AIOKafkaConsumer):
         """Poll; partitions of which this database knows less than the group are never read."""
         await self.owner.admit(self)
         try:
-            return await super().getmany(
+            polled: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await super().getmany(
                 *partitions, timeout_ms=timeout_ms, max_records=max_records
             )
         except UnicodeDecodeError:
             # A header's name is not UTF-8: what was drained before it is gone from the buffer,
             # so begin again from where the database stands, one record at a time.
-            return await self.owner.read_one_by_one(self)
+            polled = await self.owner.read_one_by_one(self)
+        return polled
 
 
 class Consumer(Generic[S]):
@@ -77,9 +78,7 @@ class Consumer(Generic[S]):
         self.shell = Shell(
             subscription,
             database=database,
-            patience=Patience(
-                kafka.retry_first_delay, kafka.retry_max_delay, kafka.retry_attempts
-            ),
+            patience=Patience(kafka.retry_first_delay, kafka.retry_max_delay, kafka.retry_attempts),
             skip_dead=kafka.park_policy == "skip",
         )
         self.halted: str | None = None
@@ -112,6 +111,7 @@ class Consumer(Generic[S]):
             broker = self._broker()
             try:
                 await self._look_for_halt()
+                await self._connect(broker)
                 await broker.start()
             except (KafkaError, Unavailable, OSError) as error:
                 _log.warning("consumer waits to start", reason=type(error).__name__)
@@ -120,6 +120,15 @@ class Consumer(Generic[S]):
             else:
                 return broker
         return None
+
+    async def _connect(self, broker: KafkaBroker) -> None:
+        """Have FastStream make its consumers of our class: connecting sets how it makes them."""
+        await broker.connect()
+        config = broker.config.broker_config
+        if not isinstance(config.builder, partial):
+            message = "this FastStream builds its consumers in another way than 0.7.8"
+            raise TypeError(message)
+        config.builder = partial(self._build, config.builder)
 
     def _broker(self) -> KafkaBroker:
         options = client_options(self._kafka)
@@ -130,8 +139,6 @@ class Consumer(Generic[S]):
             apply_types=False,
             logger=None,
         )
-        config = broker.config.broker_config
-        config.builder = partial(self._build, config.builder)
         prefix = self._kafka.topic_prefix
         instance = self._kafka.consumer_instance_id
         subscriber = broker.subscriber(
@@ -364,8 +371,10 @@ def _security(options: dict[str, Any]) -> BaseSecurity | None:
 
 
 async def _untouched_message(records: tuple[ConsumerRecord[Any, Any], ...]) -> KafkaMessage:
-    """Wrap the records as they are: FastStream 0.7.8's own parser decodes every header as UTF-8,
-    and one bad header drops the whole batch."""
+    """Wrap the records as they are.
+
+    FastStream 0.7.8's own parser decodes every header as UTF-8: one bad header drops the batch.
+    """
     return KafkaMessage(body=records, raw_message=records, consumer=_NO_CONSUMER)
 
 

@@ -117,7 +117,7 @@ class Transaction:
         """Run a statement and get its first row, if any."""
         return await self.raw.fetchrow(sql, *args)
 
-    async def fetchval(self, sql: str, *args: object) -> Any:  # noqa: ANN401  as asyncpg types it
+    async def fetchval(self, sql: str, *args: object) -> Any:
         """Run a statement and get the first value of its first row."""
         return await self.raw.fetchval(sql, *args)
 

@@ -129,7 +129,5 @@ Decisions: TypeAlias = Mapping[type[Event], Callable[[S, Any], Outcome | Stale]]
 class State(Protocol):
     """All that the decisions of one batch look at and change."""
 
-    def apply(
-        self, message: Received, changes: tuple[object, ...], said: Sequence[Said]
-    ) -> None:
+    def apply(self, message: Received, changes: tuple[object, ...], said: Sequence[Said]) -> None:
         """Fold the outcome of one message in, for the next message of the batch to see."""

@@ -259,6 +259,7 @@ def run_env(metadata: sa.MetaData) -> None:
     if connection is not None:
         _migrate(connection, metadata, schema)
         return
+
     async def with_own_engine() -> None:
         engine = create_async_engine(asyncpg_url(os.environ["DATABASE_OWNER_URL"]))
         async with engine.begin() as own:
@@ -282,10 +283,8 @@ def _migrate(connection: sa.Connection, metadata: sa.MetaData, schema: str) -> N
         context.run_migrations()
 
 
-def _is_ours(item: object, name: str | None, type_: str, reflected: bool, _: object) -> bool:  # noqa: FBT001  Alembic's signature
+def _is_ours(_item: object, name: str | None, type_: str, reflected: bool, _: object) -> bool:  # noqa: FBT001  Alembic's signature
     """Leave the inbox's daily partitions and Alembic's own table out of the comparison."""
     return not (
-        type_ == "table"
-        and reflected
-        and str(name).startswith(("inbox_", "alembic_version"))
+        type_ == "table" and reflected and str(name).startswith(("inbox_", "alembic_version"))
     )

@@ -42,8 +42,9 @@ class Patience:
 
     def delay(self, attempt: int) -> timedelta:
         """Wait up to twice as long after each attempt; full jitter keeps retries apart."""
-        longest = min(self.max_delay, self.first_delay * 2 ** min(attempt, 30))
-        return longest * random.random()  # noqa: S311  spreads load, guards nothing
+        longest: timedelta = min(self.max_delay, self.first_delay * int(2 ** min(attempt, 30)))
+        spread = random.random()  # noqa: S311  spreads load, guards nothing
+        return longest * spread
 
 
 def failure_of(error: BaseException, now: datetime) -> Failure:

@@ -313,6 +313,5 @@ def _probes_only(service: Service) -> FastAPI:
         title=service.name,
         service=service.name,
         settings=service.settings,
-        verifier=service.api.state.verifier,
-        checks=service.health,
+        health=service.health,
     )

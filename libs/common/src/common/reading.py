@@ -86,7 +86,9 @@ Reading = Ignored | TooOld | Bad | Taken | Stated
 class Reader:
     """Reads the records of the topics that one service subscribes to."""
 
-    def __init__(self, wanted: Mapping[type[Event], Any], states: Mapping[type[Event], Any]) -> None:
+    def __init__(
+        self, wanted: Mapping[type[Event], Any], states: Mapping[type[Event], Any]
+    ) -> None:
         self._wanted = {(each.TOPIC, each.type_name()): each for each in wanted}
         self._states = {each.TOPIC: each for each in states}
 

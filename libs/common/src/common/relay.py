@@ -21,6 +21,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
     UnsupportedForMessageFormatError,
 )
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from common import outbox, telemetry
 from common.broker import client_options
@@ -108,6 +109,12 @@ class Relay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay until told to stop; then once more, so that what is announced is also sent."""
+        try:
+            await self._carry_until(stop)
+        finally:
+            await self._drop_producer()
+
+    async def _carry_until(self, stop: asyncio.Event) -> None:
         wait = 0.1
         while not stop.is_set():
             try:
@@ -122,7 +129,6 @@ class Relay:
             await self._drop_producer()
             await self._database.bell(outbox.BELL).wait(wait)
             wait = min(wait * 2, 5.0)
-        await self._drop_producer()
 
     async def _own_and_carry(self, stop: asyncio.Event) -> None:
         owned = _Owned(await self._database.connect_direct())
@@ -281,8 +287,11 @@ class Relay:
         return self._producer
 
     async def _drop_producer(self) -> None:
-        """A time-out leaves the outcome unknown, and aiokafka's idempotent producer may stay stuck
-        (its #1017): a new one sends the rows again, and duplicates are the inbox's job."""
+        """Give the producer up: a time-out leaves the outcome unknown.
+
+        aiokafka's idempotent producer may also stay stuck (its #1017). A new one sends the rows
+        again; duplicates are the inbox's job.
+        """
         producer, self._producer = self._producer, None
         self._partitions.clear()
         if producer is not None:
@@ -293,12 +302,12 @@ class Relay:
                 _log.warning("producer did not stop", reason=type(error).__name__)
 
 
-def _append(batch: object, row: asyncpg.Record) -> bool:
+def _append(batch: BatchBuilder, row: asyncpg.Record) -> bool:
     headers = [
         (name.decode(), value)
         for name, value in zip(row["header_names"], row["header_values"], strict=True)
     ]
-    metadata = batch.append(  # type: ignore
+    metadata = batch.append(
         timestamp=None, key=row["aggregateid"], value=row["payload"], headers=headers
     )
     return metadata is not None

@@ -1,0 +1,183 @@
+"""The relay against a real Postgres and a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias
+from uuid import UUID
+
+import asyncpg
+import pytest
+import pytest_asyncio
+import till
+from aiokafka import AIOKafkaConsumer
+from common import outbox
+from common.database import Database
+from common.message import Said, uuid7
+from common.relay import Floor, Relay
+from common.settings import KafkaSettings
+
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from tests.support.kafka import Topics
+
+LAST_ID = "SELECT last_value FROM outbox_id_seq"
+
+Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
+
+
+@pytest.fixture
+def kafka(topics: Topics) -> KafkaSettings:
+    return KafkaSettings(kafka_bootstrap_servers=topics.bootstrap, topic_prefix=topics.prefix)
+
+
+@pytest_asyncio.fixture
+async def inventory_topic(topics: Topics) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        topics.name("inventory.v1"),
+        topics.name("inventory-service.dlt"),
+        bootstrap_servers=topics.bootstrap,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    yield consumer
+    await consumer.stop()
+
+
+@asynccontextmanager
+async def relaying(relay: Relay) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(relay.run(stop))
+    yield
+    stop.set()
+    await task
+
+
+async def announce(database: Database, *orders: UUID) -> None:
+    async with database.transaction() as tx:
+        await outbox.append(tx, [Said(till.StockCommitted(order_id=order)) for order in orders])
+
+
+async def read(consumer: AIOKafkaConsumer, count: int) -> list[tuple[bytes | None, str]]:
+    """Read so many records; answers key and ce_id, in order per key."""
+    found: list[tuple[bytes | None, str]] = []
+
+    async def poll() -> bool:
+        for records in (await consumer.getmany(timeout_ms=100)).values():
+            found.extend((r.key, dict(r.headers)["ce_id"].decode()) for r in records)
+        return len(found) >= count
+
+    await eventually(poll)
+    return found
+
+
+async def empty(admin: Admin) -> bool:
+    return await admin.fetchval("SELECT count(*) FROM outbox") == 0
+
+
+async def test_rows_reach_the_broker_and_are_gone(
+    database: Database, admin: Admin, kafka: KafkaSettings, inventory_topic: AIOKafkaConsumer
+) -> None:
+    orders = [uuid7() for _ in range(1200)]
+    await announce(database, *orders)
+
+    async with relaying(Relay(database, kafka)):
+        records = await read(inventory_topic, 1200)
+        await eventually(lambda: empty(admin))
+
+    assert sorted(key for key, _ in records if key) == sorted(str(o).encode() for o in orders)
+
+
+async def test_the_events_of_one_key_stay_in_order(
+    database: Database, kafka: KafkaSettings, inventory_topic: AIOKafkaConsumer
+) -> None:
+    order = uuid7()
+    said = [Said(till.StockCommitted(order_id=order)) for _ in range(1500)]
+    async with database.transaction() as tx:
+        await outbox.append(tx, said)
+
+    async with relaying(Relay(database, kafka)):
+        records = await read(inventory_topic, 1500)
+
+    assert [event_id for _, event_id in records] == [str(each.event_id) for each in said]
+
+
+async def test_a_late_commit_is_not_lost_where_a_plain_cursor_loses_it(
+    database: Database, admin: Admin, kafka: KafkaSettings, inventory_topic: AIOKafkaConsumer
+) -> None:
+    early, late = uuid7(), uuid7()
+    cursor = 0
+    async with relaying(Relay(database, kafka)):
+        async with database.transaction() as slow:
+            await outbox.append(slow, [Said(till.StockCommitted(order_id=late))])
+            for _ in range(3):  # higher ids commit, are relayed, and the floor has reason to move
+                await announce(database, early)
+                await read(inventory_topic, 1)
+                cursor = max(cursor, await admin.fetchval(LAST_ID))
+        records = await read(inventory_topic, 1)
+
+    assert records[0][0] == str(late).encode()
+    late_id = await admin.fetchval(LAST_ID) - 3
+    assert late_id < cursor, "a cursor at the highest id seen would never look at the late row"
+
+
+def test_the_floor_waits_until_nobody_can_commit_below_it() -> None:
+    floor = Floor()
+
+    floor.observe(xmin=100, xmax=105, ids=[7, 8, 9], ceiling=None)
+    floor.observe(xmin=101, xmax=110, ids=[], ceiling=None)
+    assert floor.value == 0
+    floor.observe(xmin=105, xmax=111, ids=[6], ceiling=None)
+
+    assert floor.value == 5, "the row that appeared below the highest id is still to be carried"
+
+
+def test_the_floor_stays_below_a_refused_row() -> None:
+    floor = Floor()
+
+    floor.observe(xmin=1, xmax=2, ids=[7, 8, 9], ceiling=None)
+    floor.observe(xmin=2, xmax=3, ids=[], ceiling=8)
+
+    assert floor.value == 7
+
+
+async def test_a_row_that_the_broker_refuses_blocks_its_key_alone(
+    database: Database, admin: Admin, kafka: KafkaSettings, inventory_topic: AIOKafkaConsumer
+) -> None:
+    sick, well = uuid7(), uuid7()
+    noise = secrets.token_bytes(3_000_000)
+    huge = outbox.OutboxRow(
+        uuid7(), "inventory.v1", str(sick).encode(), "StockCommitted", noise, []
+    )
+    async with database.transaction() as tx:
+        await outbox.insert(tx, [huge])
+    await announce(database, sick, well)
+
+    async with relaying(Relay(database, kafka)):
+        records = await read(inventory_topic, 1)
+        await announce(database, well)
+        records += await read(inventory_topic, 1)
+
+    assert [key for key, _ in records] == [str(well).encode()] * 2
+    waiting = await admin.fetch("SELECT refused FROM outbox ORDER BY id")
+    assert [row["refused"] is None for row in waiting] == [False, True]
+
+
+async def test_a_second_relay_takes_over_when_the_first_dies(
+    database: Database, kafka: KafkaSettings, inventory_topic: AIOKafkaConsumer
+) -> None:
+    first = asyncio.create_task(Relay(database, kafka).run(asyncio.Event()))
+    await announce(database, uuid7())
+    await read(inventory_topic, 1)
+
+    async with relaying(Relay(database, kafka)):
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        await announce(database, uuid7())
+        await read(inventory_topic, 1)
