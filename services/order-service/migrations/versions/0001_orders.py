@@ -121,9 +121,7 @@ def _index_orders() -> None:
         "ix_orders_open": (["status", "saga"], "settled_at IS NULL"),
     }
     for name, (columns, condition) in partial.items():
-        op.create_index(
-            name, "orders", columns, schema=SCHEMA, postgresql_where=sa.text(condition)
-        )
+        op.create_index(name, "orders", columns, schema=SCHEMA, postgresql_where=sa.text(condition))
     newest_of_customer = ["customer_id", "created_at", "order_id"]
     op.create_index("ix_orders_customer", "orders", newest_of_customer, schema=SCHEMA)
     op.create_index("ix_orders_created", "orders", ["created_at", "order_id"], schema=SCHEMA)
