@@ -120,14 +120,12 @@ def debian_mirror() -> str:
 def build(service: str) -> str:
     """Build the image of one service; return its name."""
     image = f"localhost/pedido/{service}-service"
-    certificates, downloads = "/etc/ssl/certs", CACHE / "downloads"
-    downloads.mkdir(exist_ok=True)
+    certificates = "/etc/ssl/certs"
     buildah(
         *("bud", "--isolation", "chroot", "--file", "deploy/Dockerfile", "--tag", image),
         *("--build-arg", f"PYTHON_IMAGE={BASE}", "--build-arg", f"SERVICE={service}"),
         *("--volume", f"{certificates}:{certificates}:ro"),
         *("--volume", f"{pip_configuration()}:/etc/pip.conf:ro"),
-        *("--volume", f"{downloads}:/var/cache/pip"),
         ".",
     )
     return image
@@ -139,7 +137,7 @@ def pip_configuration() -> Path:
     wanted = r"(?m)^\S+\.(index-url|extra-index-url|trusted-host|proxy|cert)='(.*)'$"
     lines = {f"{key} = {value}" for key, value in re.findall(wanted, configuration)}
     path = CACHE / "pip.conf"
-    path.write_text("\n".join(["[global]", "cache-dir = /var/cache/pip", *sorted(lines), ""]))
+    path.write_text("\n".join(["[global]", *sorted(lines), ""]))
     return path
 
 
