@@ -49,6 +49,8 @@ class Stocked:
 
     product: Product
     stock: int
+    is_ordered: bool
+    """Whether this run orders it: if not, what an earlier run left is enough."""
 
 
 @dataclass(slots=True)
@@ -137,7 +139,7 @@ class _Draft:
             for line in invoice.lines:
                 wanted[line.sku] += line.quantity
         self.plan.catalogue = [
-            Stocked(product, _stock(sku, wanted[sku], self.volumes[sku]))
+            Stocked(product, _stock(sku, wanted[sku], self.volumes[sku]), sku in wanted)
             for sku, product in self.products.items()
         ]
         return self.plan

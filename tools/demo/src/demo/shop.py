@@ -80,8 +80,9 @@ class Shop:
             await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
         return Answer(answer.status_code, answer.json(), time.perf_counter() - began)
 
-    async def get(self, path: str, token: str) -> Mapping[str, Any]:
-        answer = await self._http.get(path, headers={"Authorization": f"Bearer {token}"})
+    async def get(self, path: str, token: str | None = None) -> Mapping[str, Any]:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        answer = await self._http.get(path, headers=headers)
         answer.raise_for_status()
         found: Mapping[str, Any] = answer.json()
         return found

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -12,11 +12,12 @@ from common.settings import JwtIssuerSettings
 from pydantic import SecretStr
 
 from demo.plan import Stocked
-from demo.shop import CONFLICT, CREATED, Shop
+from demo.shop import CREATED, Answer, Shop
 from demo.stage import DemoError, Suite
 
 CHUNK = 1000
 """The most products that one request may add."""
+CONNECTIONS = 8
 CURRENCY = "GBP"
 LOW_STOCK = 10
 VISIBLE_WITHIN = 60.0
@@ -36,31 +37,46 @@ async def stock_shop(
 ) -> None:
     """Add what is new, top up what an earlier run left, and wait until orders knows it all."""
     headers = admin_headers(suite)
-    async with Shop(suite.inventory_url, connections=8) as inventory:
-        for begin in range(0, len(catalogue), CHUNK):
-            await _add(inventory, headers, catalogue[begin : begin + CHUNK])
+    async with Shop(suite.inventory_url, connections=CONNECTIONS) as inventory:
+        known = await _known_skus(inventory)
+        new = [each for each in catalogue if each.product.sku not in known]
+        for begin in range(0, len(new), CHUNK):
+            body = {"products": [_new(each) for each in new[begin : begin + CHUNK]]}
+            _expect_created(await inventory.post("/products/bulk", body, headers))
+        await _top_up(inventory, headers, [each for each in catalogue if _is_short(each, known)])
     await _wait_until_visible(suite, [each.product.sku for each in catalogue], progress)
 
 
-async def _add(inventory: Shop, headers: Mapping[str, str], products: Sequence[Stocked]) -> None:
-    """Add all in one request; if some are known already, each on its own."""
-    answer = await inventory.post(
-        "/products/bulk", {"products": [_new(each) for each in products]}, headers
-    )
-    if answer.status == CONFLICT:
-        await asyncio.gather(*(_add_or_top_up(inventory, headers, each) for each in products))
-    elif answer.status != CREATED:
-        message = f"inventory refused the catalogue: {answer.code}"
-        raise DemoError(message)
+async def _known_skus(inventory: Shop) -> set[str]:
+    """Read what an earlier run on the same stack has added."""
+    known: set[str] = set()
+    cursor = ""
+    while True:
+        page = await inventory.get(f"/products?limit=100{cursor}")
+        known.update(product["sku"] for product in page["data"])
+        if page["nextCursor"] is None:
+            return known
+        cursor = f"&cursor={page['nextCursor']}"
 
 
-async def _add_or_top_up(inventory: Shop, headers: Mapping[str, str], each: Stocked) -> None:
-    answer = await inventory.post("/products", _new(each), headers)
-    if answer.status == CONFLICT and each.stock:
-        adjustment = {"sku": each.product.sku, "quantity": each.stock, "reason": "demo run"}
-        answer = await inventory.post("/inventory/adjustments", adjustment, headers)
-    if answer.status not in {CREATED, CONFLICT}:
-        message = f"inventory refused {each.product.sku}: {answer.code}"
+def _is_short(each: Stocked, known: Container[str]) -> bool:
+    return each.product.sku in known and each.is_ordered and each.stock > 0
+
+
+async def _top_up(inventory: Shop, headers: Mapping[str, str], products: Sequence[Stocked]) -> None:
+    free = asyncio.Semaphore(CONNECTIONS)
+
+    async def adjust(each: Stocked) -> None:
+        body = {"sku": each.product.sku, "quantity": each.stock, "reason": "demo run"}
+        async with free:
+            _expect_created(await inventory.post("/inventory/adjustments", body, headers))
+
+    await asyncio.gather(*(adjust(each) for each in products))
+
+
+def _expect_created(answer: Answer) -> None:
+    if answer.status != CREATED:
+        message = f"inventory refused a part of the catalogue: {answer.code}"
         raise DemoError(message)
 
 

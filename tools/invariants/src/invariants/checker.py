@@ -8,7 +8,7 @@ import asyncpg
 
 from invariants import delivery, history, mail, money, rest, stock, topics
 from invariants.report import Report
-from invariants.sources import SourceError, Sources
+from invariants.sources import Connection, SourceError, Sources
 
 DEADLINE = timedelta(seconds=180)
 """I1's own limit: from the last fault to every order settled."""
@@ -58,7 +58,7 @@ async def check(
     return Report(findings, time.monotonic() - started, log.sizes)
 
 
-async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
+async def _connect(dsn: str) -> Connection:
     try:
         return await asyncpg.connect(dsn)
     except (OSError, ValueError, asyncpg.PostgresError) as error:

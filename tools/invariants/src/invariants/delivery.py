@@ -3,13 +3,10 @@
 from collections.abc import AsyncIterator, Iterator, Mapping
 from uuid import UUID
 
-import asyncpg
-
 from invariants.decides import EVENT_TOPICS, HEARD, SCHEMAS
 from invariants.report import Finding, counted
+from invariants.sources import Connection
 from invariants.topics import Place, TopicLog
-
-Connection = asyncpg.Connection[asyncpg.Record]
 
 OUT_OF_ORDER = """
     SELECT topic, partition, "offset", convert_from(key, 'LATIN1') AS key FROM (

@@ -6,12 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-import asyncpg
-
 from invariants.report import Finding, counted
-from invariants.sources import SourceError
-
-Connection = asyncpg.Connection[asyncpg.Record]
+from invariants.sources import Connection, SourceError
 
 GOOD_ENDS = frozenset({"COMPLETED", "SHIPPED", "DELIVERED"})
 BAD_ENDS = frozenset({"REJECTED", "EXPIRED", "CANCELLED"})

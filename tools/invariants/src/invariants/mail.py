@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
-
 from invariants.report import Finding, counted
+from invariants.sources import Connection
 
-Connection = asyncpg.Connection[asyncpg.Record]
 Key = tuple[str, str, str]
 
 HEADER_BYTES = 4096

@@ -11,9 +11,7 @@ import asyncpg
 
 from invariants.history import BAD_ENDS, GOOD_ENDS
 from invariants.report import Finding, counted
-from invariants.sources import SourceError
-
-Connection = asyncpg.Connection[asyncpg.Record]
+from invariants.sources import Connection, SourceError
 
 EFFECTS = """
     SELECT effects.order_id,

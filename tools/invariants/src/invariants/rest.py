@@ -5,13 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-import asyncpg
-
 from invariants import topics
 from invariants.history import GOOD_ENDS
-from invariants.sources import Sources
-
-Connection = asyncpg.Connection[asyncpg.Record]
+from invariants.sources import Connection, Sources
 
 POLL_SECONDS = 0.5
 

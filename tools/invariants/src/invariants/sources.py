@@ -5,6 +5,11 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
+
+import asyncpg
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 STACK_FILE = Path(".local/stack.env")
 """What `make dev` writes; the process's own environment wins over it."""

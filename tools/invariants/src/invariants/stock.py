@@ -3,8 +3,7 @@
 import asyncpg
 
 from invariants.report import Finding, counted
-
-Connection = asyncpg.Connection[asyncpg.Record]
+from invariants.sources import Connection
 
 BALANCE = """
     WITH ledger AS (

@@ -1,7 +1,7 @@
 """Reads every event topic once from its beginning, and how far each consumer group has come."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -69,117 +69,100 @@ def _usable_id(raw: bytes) -> UUID | None:
     return found if found.version == ID_VERSION else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Broker:
+    """The two clients that reading takes, and the prefix of all names on it."""
+
+    admin: AIOKafkaAdminClient
+    consumer: AIOKafkaConsumer
+    prefix: str
+
+    async def partitions(self, topics: Sequence[str]) -> list[TopicPartition]:
+        """List the partitions of topics; raises SourceError for one that does not exist."""
+        described = await self.admin.describe_topics([self.prefix + topic for topic in topics])
+        missing = [topic["topic"] for topic in described if not topic["partitions"]]
+        if missing:
+            message = f"the broker has no topic {', '.join(missing)}: is TOPIC_PREFIX right?"
+            raise SourceError(message)
+        return [
+            TopicPartition(topic["topic"], partition["partition"])
+            for topic in described
+            for partition in topic["partitions"]
+        ]
+
+    async def bounds(self, topics: Sequence[str]) -> dict[TopicPartition, tuple[int, int]]:
+        """Ask where each partition begins and ends."""
+        partitions = await self.partitions(topics)
+        begins = await self.consumer.beginning_offsets(partitions)
+        ends = await self.consumer.end_offsets(partitions)
+        return {part: (begins[part], ends[part]) for part in partitions}
+
+    def logical(self, topic: str) -> str:
+        return topic.removeprefix(self.prefix)
+
+
 @asynccontextmanager
-async def _consumer(sources: Sources) -> AsyncIterator[AIOKafkaConsumer]:
+async def _broker(sources: Sources) -> AsyncIterator[_Broker]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=sources.kafka,
         enable_auto_commit=False,
         fetch_max_bytes=64 * 1024 * 1024,
         max_partition_fetch_bytes=8 * 1024 * 1024,
     )
+    admin = AIOKafkaAdminClient(bootstrap_servers=sources.kafka)
     try:
         await consumer.start()
+        await admin.start()
+        yield _Broker(admin, consumer, sources.topic_prefix)
     except KafkaError as error:
-        message = f"KAFKA_BOOTSTRAP_SERVERS: no broker answers at {sources.kafka} ({error})"
+        message = f"KAFKA_BOOTSTRAP_SERVERS: the broker at {sources.kafka} fails: {error!r}"
         raise SourceError(message) from error
-    try:
-        yield consumer
     finally:
         await consumer.stop()
+        await admin.close()
 
 
 async def read(sources: Sources) -> TopicLog:
     """Read all event topics from their beginning to where they end now."""
     log = TopicLog()
-    async with _consumer(sources) as consumer:
-        await _measure(consumer, sources.topic_prefix, log)
-        partitions = await _partitions(consumer, sources.topic_prefix, EVENT_TOPICS)
-        ends = await consumer.end_offsets(partitions)
-        begins = await consumer.beginning_offsets(partitions)
-        log.trimmed = {
-            part.topic.removeprefix(sources.topic_prefix)
-            for part, begin in begins.items()
-            if begin > 0
-        }
-        consumer.assign([part for part in partitions if ends[part] > begins[part]])
-        await consumer.seek_to_beginning()
-        async for record in _records(consumer, ends):
-            topic = record.topic.removeprefix(sources.topic_prefix)
-            log.add((topic, record.partition, record.offset), dict(record.headers))
+    async with _broker(sources) as broker:
+        bounds = await broker.bounds(EVENT_TOPICS)
+        log.trimmed = {broker.logical(part.topic) for part, (begin, _) in bounds.items() if begin}
+        for part, (begin, end) in {**bounds, **await broker.bounds(COUNTED_TOPICS)}.items():
+            log.sizes[broker.logical(part.topic)] += end - begin
+        ends = {part: end for part, (begin, end) in bounds.items() if end > begin}
+        async for record in _records(broker.consumer, ends):
+            place = (broker.logical(record.topic), record.partition, record.offset)
+            log.add(place, dict(record.headers))
     return log
 
 
 async def _records(
     consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
 ) -> AsyncIterator[ConsumerRecord[bytes, bytes]]:
-    unread = consumer.assignment()
+    unread = set(ends)
+    if unread:
+        consumer.assign(unread)
+        await consumer.seek_to_beginning(*unread)
     while unread:
         batches = await consumer.getmany(*unread, timeout_ms=200, max_records=BATCH)
         for records in batches.values():
             for record in records:
                 yield record
-        # the position, not the last record: a transaction marker or a compacted offset yields none
+        # the position, not the last record: a compacted offset yields none
         unread = {part for part in unread if await consumer.position(part) < ends[part]}
-
-
-async def _partitions(
-    consumer: AIOKafkaConsumer, prefix: str, topics: Iterable[str]
-) -> list[TopicPartition]:
-    known = await consumer.topics()
-    missing = [prefix + topic for topic in topics if prefix + topic not in known]
-    if missing:
-        message = f"the broker has no topic {', '.join(missing)}: is TOPIC_PREFIX right?"
-        raise SourceError(message)
-    return [
-        TopicPartition(prefix + topic, number)
-        for topic in topics
-        for number in consumer.partitions_for_topic(prefix + topic) or ()
-    ]
-
-
-async def _measure(consumer: AIOKafkaConsumer, prefix: str, log: TopicLog) -> None:
-    known = await consumer.topics()
-    present = [topic for topic in (*EVENT_TOPICS, *COUNTED_TOPICS) if prefix + topic in known]
-    partitions = await _partitions(consumer, prefix, present)
-    ends = await consumer.end_offsets(partitions)
-    begins = await consumer.beginning_offsets(partitions)
-    for part in partitions:
-        log.sizes[part.topic.removeprefix(prefix)] += ends[part] - begins[part]
 
 
 async def lag(sources: Sources) -> dict[tuple[str, str], int]:
     """Return how many records each group has yet to take, by group and topic; zeros left out."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=sources.kafka)
-    async with _consumer(sources) as consumer:
-        await admin.start()
-        try:
-            return {
-                (group, topic): behind
-                for group, heard in HEARD.items()
-                for topic, behind in (
-                    await _lag_of(admin, consumer, sources.topic_prefix, group, heard)
-                ).items()
-            }
-        finally:
-            await admin.close()
-
-
-async def _lag_of(
-    admin: AIOKafkaAdminClient,
-    consumer: AIOKafkaConsumer,
-    prefix: str,
-    group: str,
-    heard: Mapping[str, frozenset[str]],
-) -> dict[str, int]:
-    committed = await admin.list_consumer_group_offsets(prefix + group)
-    topics = [*heard, *STATE_TOPICS.get(group, ())]
-    partitions = await _partitions(consumer, prefix, topics)
-    ends = await consumer.end_offsets(partitions)
-    begins = await consumer.beginning_offsets(partitions)
-    behind: Counter[str] = Counter()
-    for part in partitions:
-        known = committed.get(part)
-        # -1 is the broker's word for "nothing committed yet"
-        taken = known.offset if known and known.offset >= 0 else begins[part]
-        behind[part.topic.removeprefix(prefix)] += max(0, ends[part] - taken)
-    return {topic: records for topic, records in behind.items() if records}
+    behind: Counter[tuple[str, str]] = Counter()
+    async with _broker(sources) as broker:
+        for group, heard in HEARD.items():
+            committed = await broker.admin.list_consumer_group_offsets(broker.prefix + group)
+            bounds = await broker.bounds([*heard, *STATE_TOPICS.get(group, ())])
+            for part, (begin, end) in bounds.items():
+                known = committed.get(part)
+                # -1 is the broker's word for "nothing committed yet"
+                taken = known.offset if known and known.offset >= 0 else begin
+                behind[group, broker.logical(part.topic)] += max(0, end - taken)
+    return {place: records for place, records in behind.items() if records}
