@@ -24,5 +24,7 @@ def stack() -> Iterator[Stack]:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Download the broker before the first test's time-out runs."""
-    if any("stack" in getattr(item, "fixturenames", ()) for item in session.items):
+    if not session.config.option.collectonly and any(
+        "stack" in getattr(item, "fixturenames", ()) for item in session.items
+    ):
         kafka.fetch_jars(CACHE)

@@ -1,4 +1,4 @@
-"""A gateway of its own for each test file, and a client that speaks to it."""
+"""One gateway for all tests, and a client that speaks to it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +14,7 @@ from devstack.topology import GATEWAY_KEY
 from tests.support.gateway import Client, RunningGateway
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """Run the simulator as the process that it is everywhere."""
     folder = tmp_path_factory.mktemp("gateway")

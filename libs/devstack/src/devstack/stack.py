@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -19,6 +20,8 @@ from devstack.simulator import launch
 from devstack.together import together
 from devstack.topology import CACHE, LOCAL
 
+_KEPT_SECONDS = 86_400
+"""A day, to read the logs of what failed."""
 Start: TypeAlias = Callable[[], Awaitable[str]]
 
 
@@ -86,10 +89,29 @@ def _fresh_folder(state: Path | None) -> Path:
     if state is None:
         stacks = LOCAL / "stacks"
         stacks.mkdir(parents=True, exist_ok=True)
+        _forget_old(stacks)
         return Path(tempfile.mkdtemp(dir=stacks, prefix=f"{os.getpid()}-"))
     shutil.rmtree(state, ignore_errors=True)
     state.mkdir(parents=True)
     return state
+
+
+def _forget_old(stacks: Path) -> None:
+    """Remove what stacks left behind that failed or were killed, when nobody will look any more."""
+    for folder in stacks.iterdir():
+        owner = int(folder.name.partition("-")[0])
+        if time.time() - folder.stat().st_mtime > _KEPT_SECONDS and not _is_alive(owner):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def _starters(
