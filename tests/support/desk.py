@@ -44,7 +44,7 @@ async def open_desk(database_url: str) -> AsyncIterator[Desk]:
         database_url=SecretStr(database_url),
         kafka_bootstrap_servers="127.0.0.1:9",
     )
-    issuer = TokenIssuer(JwtIssuerSettings(app_env="test"))
+    issuer = TokenIssuer(JwtIssuerSettings(app_env="development"))
     service = build(settings)
     service.api.state.verifier = issuer.verifier()
     transport = httpx2.ASGITransport(app=service.api)

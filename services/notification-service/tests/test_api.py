@@ -43,7 +43,7 @@ async def desk(databases: Databases) -> AsyncIterator[Desk]:
         kafka_bootstrap_servers="127.0.0.1:9",
         smtp_url=SecretStr("smtp://127.0.0.1:9"),
     )
-    issuer = TokenIssuer(JwtIssuerSettings(app_env="test"))
+    issuer = TokenIssuer(JwtIssuerSettings(app_env="development"))
     service = build(settings)
     service.api.state.verifier = issuer.verifier()
     transport = httpx2.ASGITransport(app=service.api)
