@@ -13,6 +13,7 @@ from common.health import Health
 from common.http import Body, Router, create_app
 from common.settings import ServiceSettings
 from starlette.types import Receive, Scope, Send
+from typing_extensions import override
 
 router = Router()
 
@@ -191,6 +192,7 @@ async def test_a_bug_after_the_answer_began_sends_no_second_answer() -> None:
 
 async def test_half_a_body_from_a_client_that_is_gone_is_no_request() -> None:
     class Gone(Client):
+        @override
         async def receive(self) -> dict[str, Any]:
             return await super().receive() if self._pieces else {"type": "http.disconnect"}
 
