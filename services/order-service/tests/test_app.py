@@ -26,7 +26,7 @@ async def run(databases: Databases, mode: str) -> tuple[int | None, str]:
         stdout=asyncio.subprocess.PIPE,
         env={
             **os.environ,
-            "APP_ENV": "test",
+            "APP_ENV": "development",
             "DATABASE_URL": databases.app_dsn("orders"),
             "DB_SCHEMA": "orders",
             "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
@@ -38,7 +38,7 @@ async def run(databases: Databases, mode: str) -> tuple[int | None, str]:
 
 def test_the_sagas_durations_are_settings() -> None:
     settings = Settings(
-        app_env="test",
+        app_env="development",
         database_url="postgresql://nobody@127.0.0.1/none",
         kafka_bootstrap_servers="127.0.0.1:9",
         order_deadline="1m",
@@ -59,7 +59,7 @@ def test_the_sagas_durations_are_settings() -> None:
 
 def test_the_standard_durations_are_the_designs() -> None:
     settings = Settings(
-        app_env="test",
+        app_env="development",
         database_url="postgresql://nobody@127.0.0.1/none",
         kafka_bootstrap_servers="127.0.0.1:9",
     )
