@@ -21,6 +21,19 @@ async def test_services_start_die_and_start_again(services: Deployment) -> None:
     assert [await _health(services, name) for name in SERVICES] == [200] * 4
 
 
+async def test_a_service_runs_as_three_processes(services: Deployment) -> None:
+    await services.start_apart("order")
+    pids = {services.pid("order", mode) for mode in ("api", "consume", "relay")}
+
+    health = await _health(services, "order")
+    await services.stop("order")
+
+    assert len(pids) == 3
+    assert health == 200
+    with pytest.raises(httpx2.ConnectError):
+        await _health(services, "order")
+
+
 async def test_a_service_is_told_its_own_role_and_the_tests_own_topics(
     services: Deployment,
 ) -> None:

@@ -46,10 +46,13 @@ def main() -> int:
 
 
 def _dev(console: Console) -> None:
-    if supervisor.running_supervisor() is not None and supervisor.ENVIRONMENT.exists():
+    if supervisor.running_supervisor() is None:
+        _start(console)
+    elif supervisor.ENVIRONMENT.exists():
         console.print("It runs already.")
     else:
-        _start(console)
+        message = "It is starting or stopping just now; wait for it, or end it with `make down`."
+        raise StackError(message)
     console.print(_table(supervisor.read_environment()))
 
 

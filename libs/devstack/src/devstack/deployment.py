@@ -15,6 +15,7 @@ from devstack.topology import GATEWAY_KEY, ROOT, SERVICES
 
 _SHUTDOWN_SECONDS = 25.0
 """A service's own limit for a graceful end is 20 s."""
+_APART = ("api", "consume", "relay")
 
 
 class Deployment:
@@ -77,48 +78,54 @@ class Deployment:
 
     async def start(self, *names: str) -> None:
         """Start these services, or all, and return when each is ready and all still run."""
-        for process in await together(self._start(name) for name in names or SERVICES):
+        for process in await together(self._start(name, "serve") for name in names or SERVICES):
+            process.refuse_when_ended()
+
+    async def start_apart(self, name: str) -> None:
+        """Start a service as three processes; only `api` answers at its URL."""
+        for process in await together(self._start(name, mode) for mode in _APART):
             process.refuse_when_ended()
 
     async def stop(self, *names: str) -> None:
         """Stop these services, or all, as an operator would."""
         await together(self._stop(name) for name in names or SERVICES)
 
-    def kill(self, name: str) -> None:
+    def kill(self, name: str, mode: str = "serve") -> None:
         """Kill a service as a crash would."""
-        self._servers.processes.kill(self._process_name(name))
+        self._servers.processes.kill(self._process_name(name, mode))
 
-    def pid(self, name: str) -> int:
+    def pid(self, name: str, mode: str = "serve") -> int:
         """Return the process id of a running service."""
-        return self._servers.processes[self._process_name(name)].pid
+        return self._servers.processes[self._process_name(name, mode)].pid
 
     async def _migrate(self, name: str) -> None:
-        command = python("-m", SERVICES[name].module, "migrate")
-        program = Program(f"{self._process_name(name)}-migrate", command, env=self.env(name))
-        await self._servers.processes.run(program)
+        await self._servers.processes.run(self._program(name, "migrate", self.env(name)))
 
-    async def _start(self, name: str) -> Process:
-        command = python("-m", SERVICES[name].module, "serve")
-        process = self._servers.processes.spawn(
-            Program(
-                self._process_name(name),
-                command,
-                env=self.env(name),
-                patience=_SHUTDOWN_SECONDS,
-                needs_servers=True,
-            )
-        )
+    async def _start(self, name: str, mode: str) -> Process:
+        port = self._ports[name] if mode in {"serve", "api"} else free_port()
+        env = self.env(name) | {"PORT": str(port)}
+        process = self._servers.processes.spawn(self._program(name, mode, env))
 
         async def answers() -> bool:
-            return await answers_ok(self._ports[name], "/api/v1/health/ready")
+            return await answers_ok(port, "/api/v1/health/ready")
 
         await process.ready(answers)
         return process
 
-    async def _stop(self, name: str) -> None:
-        process_name = self._process_name(name)
-        if process_name in self._servers.processes.pids:
-            await self._servers.processes.stop(process_name)
+    def _program(self, name: str, mode: str, env: Mapping[str, str]) -> Program:
+        return Program(
+            self._process_name(name, mode),
+            python("-m", SERVICES[name].module, mode),
+            env=env,
+            patience=_SHUTDOWN_SECONDS,
+            needs_servers=True,
+        )
 
-    def _process_name(self, service: str) -> str:
-        return f"{self._prefix}{service}"
+    async def _stop(self, name: str) -> None:
+        running = self._servers.processes.pids
+        mine = (self._process_name(name, mode) for mode in ("serve", *_APART))
+        await together(self._servers.processes.stop(each) for each in mine if each in running)
+
+    def _process_name(self, service: str, mode: str) -> str:
+        suffix = "" if mode == "serve" else f"-{mode}"
+        return f"{self._prefix}{service}{suffix}"

@@ -75,6 +75,7 @@ def _only_one() -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        ENVIRONMENT.unlink(missing_ok=True)  # of one that was killed
         yield
 
 
@@ -99,7 +100,7 @@ async def _stay(environment: Mapping[str, str]) -> None:
         _say(READY)
         await asyncio.Event().wait()
     finally:
-        ENVIRONMENT.unlink()
+        ENVIRONMENT.unlink(missing_ok=True)
 
 
 def _say(step: str) -> None:
