@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -291,10 +292,13 @@ async def test_each_call_carries_our_secret_and_its_own_key() -> None:
 
     async def respond(request: web.Request) -> web.Response:
         seen.update({name.lower(): value for name, value in request.headers.items()})
+        seen.update({name: str(value) for name, value in (await request.post()).items()})
         return web.json_response(GOOD)
 
-    await answer_to(respond)
+    await answer_to(respond, replace(errand(), payment_method="pm_a&amount=1 +%"))
 
     assert seen["authorization"] == "Bearer sk_test"
     assert seen["accept-encoding"] == "identity"
     assert seen["idempotency-key"] == f"{PAYMENT}:authorize:1"
+    assert (seen["payment_method"], seen["amount"]) == ("pm_a&amount=1 +%", "2208")
+    assert seen["metadata[payment_id]"] == str(PAYMENT)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote_plus
 
 import aiohttp
 import orjson
@@ -22,6 +23,7 @@ _LONGEST_RETRY_AFTER = timedelta(hours=1)
 """A provider that wants more is broken, not busy."""
 
 _SERVER_ERROR = 500
+_FORM_TYPE = "application/x-www-form-urlencoded"
 
 _log = telemetry.get_logger()
 
@@ -95,7 +97,8 @@ class Client:
 
         Raises CircuitOpen, Unreachable or Interrupted.
         """
-        return await self._exchange("POST", path, data=form, headers={"Idempotency-Key": key})
+        headers = {"Content-Type": _FORM_TYPE, "Idempotency-Key": key}
+        return await self._exchange("POST", path, data=_encoded(form), headers=headers)
 
     async def get(self, path: str, query: Form) -> Reply:
         """Read the provider's records; raises as `post` does."""
@@ -127,6 +130,11 @@ class Client:
                 replayed=response.headers.get("Idempotent-Replayed") == "true",
                 retry_after=_retry_after(response.headers.get("Retry-After", "")),
             )
+
+
+def _encoded(form: Form) -> bytes:
+    # aiohttp's own form takes as long as the rest of the call; our names need no escaping.
+    return "&".join(f"{name}={quote_plus(value)}" for name, value in form.items()).encode()
 
 
 def _working(reply: Reply) -> Reply:
