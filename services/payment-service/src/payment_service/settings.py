@@ -36,7 +36,8 @@ class Settings(ProcessSettings, KafkaSettings, JwtSettings):
         description="how long an idempotency key is trusted; less than the provider keeps it",
     )
     payment_lease: Duration = Field(
-        timedelta(seconds=60), description="how long one process may work on a payment"
+        timedelta(seconds=30),
+        description="how long one process may work on a payment; a killed one holds it for as long",
     )
     payment_poll: Duration = Field(
         timedelta(milliseconds=500),
