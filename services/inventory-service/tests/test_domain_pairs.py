@@ -205,7 +205,7 @@ def test_every_event_has_one_answer_in_every_state(
     sold = Counts(96, 4 * held, 4 * (known.state is COMMITTED))
     stockroom = room(
         replace(shelf("lamp"), counts=sold),
-        replace(shelf("vase"), counts=replace(sold, reserved=2 * held)),
+        replace(shelf("vase"), counts=sold._replace(reserved=2 * held)),
         reservation=known,
     )
 

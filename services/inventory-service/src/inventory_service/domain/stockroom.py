@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from common.message import Received, Said, Versioned
@@ -38,8 +39,7 @@ class MovementKind(StrEnum):
     RESTOCKED = "restocked"
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """Pieces of one product: free, held for orders, and ever sold."""
 
     available: int = 0
@@ -92,9 +92,9 @@ class Restocked:
     order_id: UUID
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shelf:
-    """One product and its stock."""
+    """One product and its stock; only the stockroom moves it, once a decision has returned."""
 
     sku: str
     name: str
@@ -106,13 +106,15 @@ class Shelf:
 
     @property
     def availability(self) -> Availability:
-        if self.counts.available <= 0:
-            return "NONE"
-        return "LOW" if self.counts.available <= self.low_stock else "SOME"
+        return self.availability_at(self.counts.available)
 
-    def moved(self, movement: Movement) -> Shelf:
-        counts = self.counts.plus(_EFFECTS[movement.kind], movement.quantity)
-        return replace(self, counts=counts)
+    def availability_at(self, available: int) -> Availability:
+        if available <= 0:
+            return "NONE"
+        return "LOW" if available <= self.low_stock else "SOME"
+
+    def move(self, movement: Movement) -> None:
+        self.counts = self.counts.plus(_EFFECTS[movement.kind], movement.quantity)
 
     def announcement(self) -> Versioned:
         changed = ProductChanged(
@@ -186,13 +188,15 @@ class Stockroom:
 
     def recategorised(self, movements: Iterable[Movement]) -> Iterator[Shelf]:
         """Tell which shelves the movements would take over a line that is announced."""
-        after: dict[str, Shelf] = {}
+        net: defaultdict[str, int] = defaultdict(int)
         for movement in movements:
-            shelf = after.get(movement.sku) or self.shelves[movement.sku]
-            after[movement.sku] = shelf.moved(movement)
-        for sku, shelf in after.items():
-            if shelf.availability != self.shelves[sku].availability:
-                yield replace(shelf, version=shelf.version + 1)
+            net[movement.sku] += _EFFECTS[movement.kind].available * movement.quantity
+        for sku, change in net.items():
+            shelf = self.shelves[sku]
+            available = shelf.counts.available + change
+            if shelf.availability_at(available) != shelf.availability:
+                counts = shelf.counts._replace(available=available)
+                yield replace(shelf, counts=counts, version=shelf.version + 1)
 
     def apply(self, message: Received, changes: tuple[object, ...], said: Sequence[Said]) -> None:
         """Fold one message's outcome in, for the next message of the batch to see."""
@@ -205,11 +209,10 @@ class Stockroom:
             case Reservation():
                 self.reservations[change.order_id] = change
             case Movement():
-                self.shelves[change.sku] = self.shelves[change.sku].moved(change)
+                self.shelves[change.sku].move(change)
                 self.ledger.append((change, event_id))
             case Announced():
-                shelf = self.shelves[change.sku]
-                self.shelves[change.sku] = replace(shelf, version=change.version)
+                self.shelves[change.sku].version = change.version
             case Restocked():
                 self.refunds.add(change.refund_id)
                 self.restocks.append(change)
