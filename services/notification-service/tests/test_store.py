@@ -31,14 +31,13 @@ def erased(customer_id: UUID, version: int) -> StateRecord:
 
 async def learn(database: Database, fact: str, order_id: UUID, customer_id: UUID) -> None:
     async with database.transaction() as tx:
-        match fact:
-            case "notice":
-                notice = Notice(order_id, "refunded", str(order_id), money=POUNDS)
-                await notices.add_notices(tx, [notice])
-            case "order":
-                await notices.add_orders(tx, [Order(order_id, customer_id, LINES, POUNDS)])
-            case "customer":
-                await customers.save_customers(tx, [changed(customer_id, 1)])
+        if fact == "notice":
+            notice = Notice(order_id, "refunded", str(order_id), money=POUNDS)
+            await notices.add_notices(tx, [notice])
+        elif fact == "order":
+            await notices.add_orders(tx, [Order(order_id, customer_id, LINES, POUNDS)])
+        else:
+            await customers.save_customers(tx, [changed(customer_id, 1)])
 
 
 async def lease(database: Database, limit: int = 10, lease_for: timedelta = LEASE) -> list[Letter]:

@@ -1,0 +1,174 @@
+import asyncio
+import io
+import random
+import struct
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import fastavro
+import pytest
+from common import avro
+from common.database import Database
+from common.dead_letter import Record
+from common.message import Event, uuid7
+from common.parked import Patience
+from common.shell import Shell
+from notification_service.consumers import SUBSCRIPTION
+from notification_service.messages import (
+    CustomerChanged,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderPlaced,
+    PaymentRefunded,
+)
+from notification_service.store import letters, notices
+
+pytestmark = pytest.mark.postgres
+
+MONEY = {"amount": 1530, "currency": "GBP"}
+# what the wire carries and notification does not read
+UNREAD: dict[str, Any] = {
+    "customer_id": UUID("0198f3a0-0002-7000-8000-000000000002"),
+    "payment_id": UUID("0198f3a0-0007-7000-8000-000000000007"),
+    "payment_method": "pm_ok",
+    "deadline_at": datetime(2026, 1, 1, tzinfo=UTC),
+    "cumulative": MONEY,
+    "closing": True,
+}
+
+
+def frame(event: Event) -> bytes:
+    schema_id = avro.contract().ids[event.TOPIC, event.type_name()]
+    fields: dict[str, Any] = {**UNREAD, **event.model_dump()}
+    for number, line in enumerate(fields.get("lines", ()), start=1):
+        line["line_no"] = number
+    buffer = io.BytesIO()
+    buffer.write(struct.pack(">bI", 0, schema_id))
+    fastavro.schemaless_writer(buffer, avro.contract().by_id[schema_id][1], fields)
+    return buffer.getvalue()
+
+
+def record(event: Event, offset: int = 0, version: int | None = None) -> Record:
+    headers = {
+        "ce_type": event.type_name(),
+        "ce_id": str(uuid7()),
+        "ce_source": f"/{avro.source_of(event.TOPIC)}",
+        "ce_time": datetime.now(UTC).isoformat(),
+    }
+    if version is not None:
+        headers["ce_version"] = str(version)
+    return Record(
+        topic=event.TOPIC,
+        partition=0,
+        offset=offset,
+        timestamp=datetime.now(UTC),
+        key=event.key().encode(),
+        value=frame(event),
+        headers=[(name.encode(), value.encode()) for name, value in headers.items()],
+    )
+
+
+def story(order_id: UUID, customer_id: UUID) -> list[Record]:
+    """Tell of an order that was confirmed, cancelled and refunded."""
+    placed = OrderPlaced.model_validate(
+        {
+            "order_id": order_id,
+            "customer_id": customer_id,
+            "lines": [{"sku": "85123A", "quantity": 6, "unit_price": MONEY}],
+            "total": MONEY,
+        }
+    )
+    customer = CustomerChanged(
+        customer_id=customer_id, name="Ada", email="ada@example.com", language="en"
+    )
+    refunded = PaymentRefunded.model_validate(
+        {"order_id": order_id, "refund_id": uuid7(), "amount": MONEY}
+    )
+    return [
+        record(customer, version=1),
+        record(placed, 0),
+        record(OrderConfirmed(order_id=order_id), 1),
+        record(OrderCancelled(order_id=order_id, reason="by_customer"), 2),
+        record(refunded, 3),
+    ]
+
+
+async def hear(database: Database, batch: Sequence[Record]) -> None:
+    patience = Patience(timedelta(0), timedelta(0), attempts=3)
+    shell = Shell(SUBSCRIPTION, database=database, patience=patience, skip_dead=False)
+    assert await shell.handle(batch, asyncio.Event())
+
+
+async def due(database: Database) -> list[str]:
+    async with database.transaction() as tx:
+        leased = await letters.lease_letters(tx, 100, uuid7(), timedelta(minutes=1))
+    return sorted(letter.notice.kind for letter in leased)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_what_is_heard_in_any_order_and_batches_is_owed(
+    database: Database, seed: int
+) -> None:
+    heard = story(uuid7(), uuid7())
+    random.Random(seed).shuffle(heard)  # noqa: S311  a test's own dice
+
+    await hear(database, heard[:seed])
+    await hear(database, heard[seed:])
+
+    assert await due(database) == ["cancelled", "confirmed", "refunded"]
+
+
+async def test_a_replay_owes_nothing_again(database: Database) -> None:
+    order_id = uuid7()
+    heard = story(order_id, uuid7())
+    await hear(database, heard)
+    async with database.transaction() as tx:
+        before = await notices.list_notices(tx, order_id)
+        await tx.execute("DELETE FROM inbox")
+
+    await hear(database, heard)
+
+    async with database.transaction() as tx:
+        assert await notices.list_notices(tx, order_id) == before
+
+
+async def test_many_orders_are_one_batch(database: Database) -> None:
+    stories = [story(uuid7(), uuid7()) for _ in range(100)]
+
+    await hear(database, [each for told in stories for each in told])
+
+    async with database.transaction() as tx:
+        owed = await tx.fetchval("SELECT count(*) FROM notifications")
+    assert owed == 300
+
+
+async def test_an_erased_customer_leaves_no_address(database: Database) -> None:
+    order_id, customer_id = uuid7(), uuid7()
+    heard = story(order_id, customer_id)
+    await hear(database, heard)
+    tombstone = record(
+        CustomerChanged(customer_id=customer_id, name=None, email="x@example.com", language="en"),
+        version=2,
+    )
+
+    await hear(database, [_without_value(tombstone)])
+    await hear(database, heard[:1])
+
+    async with database.transaction() as tx:
+        kept = await tx.fetchrow("SELECT email, name, version FROM customers")
+    assert kept is not None
+    assert tuple(kept) == (None, None, 2)
+
+
+def _without_value(each: Record) -> Record:
+    return Record(
+        topic=each.topic,
+        partition=each.partition,
+        offset=each.offset,
+        timestamp=each.timestamp,
+        key=each.key,
+        value=None,
+        headers=each.headers,
+    )
