@@ -9,7 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
-import httpx2
+import asyncpg
+from common.errors import ConfigurationError
 from devstack.errors import StackError
 from invariants.checker import DEADLINE, check
 from invariants.report import Report
@@ -29,6 +30,16 @@ from demo.summary import read_facts
 
 NO_VERDICT = 2
 """Exit code of a run that could not be made: neither "holds" nor "broken"."""
+
+NO_RUN = (
+    DemoError,
+    StackError,
+    SourceError,
+    ConfigurationError,
+    asyncpg.PostgresError,
+    OSError,
+)
+"""What can be wrong with the surroundings; anything else is a bug and shows its trace."""
 
 PATIENCE_PER_ORDER = timedelta(milliseconds=50)
 """Beside I1's own limit: a run that was accepted faster than it can settle takes its time."""
@@ -125,8 +136,10 @@ def main() -> int:
     try:
         report = asyncio.run(_demo(arguments, console))
         exit_code = 0 if report.holds else 1
-    except* (DemoError, StackError, SourceError, httpx2.HTTPError) as errors:
-        Console(stderr=True).print(f"error: {errors.exceptions[0]}", style="red", markup=False)
+    except* NO_RUN as errors:
+        first = errors.exceptions[0]
+        text = f"error: {first or type(first).__name__}"
+        Console(stderr=True, soft_wrap=True).print(text, style="red", markup=False)
     return exit_code
 
 

@@ -82,8 +82,12 @@ class Shop:
 
     async def get(self, path: str, token: str | None = None) -> Mapping[str, Any]:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        answer = await self._http.get(path, headers=headers)
-        answer.raise_for_status()
+        try:
+            answer = await self._http.get(path, headers=headers)
+            answer.raise_for_status()
+        except httpx2.HTTPError as error:
+            message = f"{self._http.base_url}{path} can't be read: {error or type(error).__name__}"
+            raise DemoError(message) from error
         found: Mapping[str, Any] = answer.json()
         return found
 
