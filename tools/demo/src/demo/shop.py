@@ -86,7 +86,8 @@ class Shop:
             answer = await self._http.get(path, headers=headers)
             answer.raise_for_status()
         except httpx2.HTTPError as error:
-            message = f"{self._http.base_url}{path} can't be read: {error or type(error).__name__}"
+            url = str(self._http.base_url).rstrip("/") + path
+            message = f"{url} can't be read: {error or type(error).__name__}"
             raise DemoError(message) from error
         found: Mapping[str, Any] = answer.json()
         return found
