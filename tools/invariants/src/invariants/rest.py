@@ -59,11 +59,15 @@ async def wait(
     """Watch until everything rests or the deadline is over; the last look tells which."""
     clock = asyncio.get_running_loop()
     until = clock.time() + deadline.total_seconds()
+    rested = False
     while True:
         moving = await look(db, sources)
         progress(moving)
-        if (moving.databases_rest and moving.lag == 0) or clock.time() >= until:
+        rests = moving.databases_rest and moving.lag == 0
+        # Twice: a record taken between the counts and the lag is in neither of one look.
+        if (rests and rested) or clock.time() >= until:
             return moving
+        rested = rests
         await asyncio.sleep(POLL_SECONDS)
 
 
