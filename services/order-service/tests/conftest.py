@@ -24,7 +24,7 @@ from tests.support.shop import API, Caller, Shop
 async def _open_shop(databases: Databases) -> AsyncIterator[Shop]:
     """Build the real application and talk to it in this process; nothing reaches a broker."""
     settings = Settings(
-        app_env="test",
+        app_env="development",
         database_url=SecretStr(databases.app_dsn("orders")),
         db_schema="orders",
         kafka_bootstrap_servers="127.0.0.1:9",
