@@ -95,10 +95,10 @@ async def test_dev_runs_everything_and_a_killed_supervisor_leaves_nothing(
     assert code == 0, output
     supervisor = command_line.supervisor()
     family = supervisor.children(recursive=True)
+    assert {"java", "postgres", "valkey-server"} <= {child.name() for child in family}
 
     supervisor.kill()
 
-    assert {"java", "postgres", "valkey-server"} <= {child.name() for child in family}
     await eventually(lambda: not [child for child in family if child.is_running()], 15)
     assert await command_line.run("down") == (0, "Nothing runs.\n")
 
