@@ -20,7 +20,7 @@ from tests.support.waiting import eventually
 if TYPE_CHECKING:
     from devstack.deployment import Deployment
 
-pytestmark = [pytest.mark.saga, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.saga, pytest.mark.timeout(600)]
 
 KILLS = 20
 METHODS = ("pm_ok", "pm_ok", "pm_ok", "pm_declined", "pm_answer_lost")

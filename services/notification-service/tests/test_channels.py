@@ -32,12 +32,27 @@ class Postmaster:
     taken: list[bytes] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     silent: bool = False
+    dawdle: float = 0
+    """Seconds before each answer."""
+
+    async def handle_MAIL(  # noqa: N802
+        self,
+        _server: SMTP,
+        _session: Session,
+        envelope: Envelope,
+        address: str,
+        _options: list[str],
+    ) -> str:
+        await asyncio.sleep(self.dawdle)
+        envelope.mail_from = address
+        return "250 OK"
 
     async def handle_RCPT(  # noqa: N802  aiosmtpd's name
         self, _server: SMTP, session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         if session not in self.sessions:
             self.sessions.append(session)
+        await asyncio.sleep(self.dawdle)
         if self.rcpt_answer.startswith("250"):
             envelope.rcpt_tos.append(address)
         return self.rcpt_answer
@@ -47,6 +62,7 @@ class Postmaster:
     ) -> str:
         if self.silent:
             await asyncio.sleep(30)
+        await asyncio.sleep(self.dawdle)
         if self.data_answer.startswith("250"):
             self.taken.append(envelope.original_content or b"")
         return self.data_answer
@@ -178,6 +194,17 @@ async def test_a_server_that_says_nothing_is_asked_again_later() -> None:
         delivery = await email.deliver(NOTICE, TEXT, ADA)
 
     assert delivery == PutOff("timeout")
+
+
+async def test_a_server_that_answers_each_step_just_in_time_is_too_slow() -> None:
+    async with (
+        _office(Postmaster(dawdle=0.35)) as office,
+        _channel(office.port, answer_timeout=0.5) as email,
+    ):
+        delivery = await email.deliver(NOTICE, TEXT, ADA)
+
+    assert delivery == PutOff("timeout")
+    assert not office.postmaster.taken
 
 
 async def test_a_server_that_is_away_is_asked_again_later() -> None:

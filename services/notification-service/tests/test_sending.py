@@ -31,6 +31,7 @@ class Pigeons:
 
     answer: Delivery = field(default_factory=Delivered)
     given: list[tuple[str, str]] = field(default_factory=list)
+    longest_attempt: timedelta = timedelta(seconds=1)
 
     async def deliver(self, notice: Notice, text: Text, address: str) -> Delivery:
         self.given.append((notice.message_id, address))
@@ -55,9 +56,7 @@ async def sending(
     database: Database, channel: Pigeons, give_up_after: timedelta = TWO_DAYS
 ) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    loop = Sender(database, channel, give_up_after).loop(
-        concurrency=4, answer_timeout=timedelta(seconds=1)
-    )
+    loop = Sender(database, channel, give_up_after).loop(concurrency=4)
     running = asyncio.create_task(loop.run(stop))
     try:
         yield

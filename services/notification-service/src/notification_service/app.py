@@ -42,9 +42,7 @@ def build(settings: Settings) -> Service:
         api=api,
         consumer=Consumer(SUBSCRIPTION, database=database, kafka=settings),
         relay=Relay(database, settings),
-        loops=[
-            sender.loop(concurrency=settings.smtp_connections, answer_timeout=settings.smtp_timeout)
-        ],
+        loops=[sender.loop(concurrency=settings.smtp_connections)],
     )
 
 

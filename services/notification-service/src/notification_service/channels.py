@@ -1,5 +1,6 @@
 """E-mail: how a text reaches a person, and what the mail server's answer means."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,10 @@ _SCHEMES = {"smtp": 25, "smtps": 465}
 
 class Channel(Protocol):
     """A way to a person."""
+
+    @property
+    def longest_attempt(self) -> timedelta:
+        """How long one delivery can take; a lease must be longer."""
 
     async def deliver(self, notice: Notice, text: Text, address: str) -> Delivery:
         """Hand a message over once; every expected failure is an answer, not an exception."""
@@ -67,12 +72,24 @@ class Email:
     timeout: timedelta
     _idle: list[aiosmtplib.SMTP] = field(default_factory=list, init=False)
 
+    @property
+    def longest_attempt(self) -> timedelta:
+        """Bound a whole attempt: a server that answers each step just in time is too slow, too."""
+        return 2 * self.timeout
+
     async def deliver(self, notice: Notice, text: Text, address: str) -> Delivery:
         """Hand one e-mail over.
 
         A connection lost after the last byte leaves the outcome unknown: the next attempt carries
         the same Message-ID.
         """
+        try:
+            async with asyncio.timeout(self.longest_attempt.total_seconds()):
+                return await self._attempt(notice, text, address)
+        except TimeoutError as error:
+            return _meaning(error)
+
+    async def _attempt(self, notice: Notice, text: Text, address: str) -> Delivery:
         try:
             message = self._message(notice, text, address)
             return await self._hand_over(message, fresh=False)

@@ -18,10 +18,10 @@ POLL = timedelta(milliseconds=250)
 """How late a notice may be found that another process wrote, or that waited for a customer."""
 
 MARGIN = timedelta(seconds=15)
-"""Beyond the longest attempt: a lease that ends earlier would send the e-mail twice."""
+"""Beyond the longest attempt: a lease that ends earlier would send the e-mail twice.
 
-ANSWERS = 7
-"""Greeting, EHLO, MAIL, RCPT, DATA, end of data, and the connection itself: each may time out."""
+Not more: what a killed process had leased waits so long for another one.
+"""
 
 _log = telemetry.get_logger()
 
@@ -34,9 +34,7 @@ class Sender:
     channel: Channel
     give_up_after: timedelta
 
-    def loop(self, *, concurrency: int, answer_timeout: timedelta) -> DueLoop[Letter, Delivery]:
-        # twice: a dead idle connection is followed by a fresh one
-        longest = 2 * ANSWERS * answer_timeout
+    def loop(self, *, concurrency: int) -> DueLoop[Letter, Delivery]:
         return DueLoop(
             "sending",
             database=self.database,
@@ -44,7 +42,7 @@ class Sender:
             work=self.send,
             settle=self.settle,
             concurrency=concurrency,
-            lease_for=longest + MARGIN,
+            lease_for=self.channel.longest_attempt + MARGIN,
             poll=POLL,
             bell=letter_store.SENDING_BELL,
         )
