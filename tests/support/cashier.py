@@ -17,7 +17,6 @@ from common import avro
 from common.database import Database
 from common.dead_letter import Record
 from common.message import Event, uuid7
-from common.parked import Patience
 from common.shell import Shell
 from devstack.topology import GATEWAY_KEY
 from payment_service import messages
@@ -105,8 +104,7 @@ class Cashier:
 
     async def replay(self, records: Sequence[Record]) -> None:
         """Hear records, perhaps not for the first time."""
-        patience = Patience(timedelta(0), timedelta(0), attempts=3)
-        shell = Shell(SUBSCRIPTION, database=self.database, patience=patience, skip_dead=False)
+        shell = Shell(SUBSCRIPTION, database=self.database)
         assert await shell.handle(records, asyncio.Event())
 
     def record(self, event: Event) -> Record:

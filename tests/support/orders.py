@@ -18,7 +18,6 @@ from common import avro
 from common.database import Database
 from common.dead_letter import Record
 from common.message import Event, uuid7
-from common.parked import Patience as Retries
 from common.settings import PostgresSettings
 from common.shell import Shell
 from order_service import consumers, handlers
@@ -91,8 +90,6 @@ class OrderDesk:
         return Shell(
             consumers.subscription(self.patience),
             database=self.database,
-            patience=Retries(timedelta(0), timedelta(0), attempts=3),
-            skip_dead=False,
         )
 
     async def hear(self, *events: Event) -> list[Record]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -13,13 +13,10 @@ import till
 from common.database import Database
 from common.errors import Flood
 from common.message import Outcome, Stale, uuid7
-from common.parked import Patience
 
 Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 pytestmark = pytest.mark.postgres
-
-QUICK = Patience(timedelta(0), timedelta(0), attempts=3)
 
 
 def failing_for(*bad: UUID) -> till.Rule:
@@ -37,7 +34,7 @@ async def handle(shell: till.Shell[till.Till], *records: till.Record) -> None:
 
 
 async def test_a_batch_is_counted_once_and_announced_once(database: Database, admin: Admin) -> None:
-    shell = till.shell(database, patience=QUICK)
+    shell = till.shell(database)
     orders = [uuid7() for _ in range(5)]
     batch = [till.record(order, offset=n) for n, order in enumerate(orders)]
 
@@ -54,7 +51,7 @@ async def test_the_same_message_twice_in_one_batch_counts_once(
 ) -> None:
     twin = till.record(uuid7())
 
-    await handle(till.shell(database, patience=QUICK), twin, twin)
+    await handle(till.shell(database), twin, twin)
 
     assert await admin.fetchval("SELECT sum(n) FROM till") == 1
 
@@ -84,7 +81,7 @@ async def test_a_poison_record_ends_alone_in_the_dead_letter_topic(
     good = [till.record(uuid7(), offset=0), till.record(uuid7(), offset=2)]
     bad = till.record(uuid7(), offset=1, **changed)
 
-    shell = till.shell(database, patience=QUICK)
+    shell = till.shell(database)
     await handle(shell, good[0], bad, good[1])
     await handle(shell, good[0], bad, good[1])
 
@@ -97,7 +94,7 @@ async def test_a_poison_record_ends_alone_in_the_dead_letter_topic(
 
 async def test_a_known_id_with_other_content_is_poison(database: Database, admin: Admin) -> None:
     event_id = uuid7()
-    shell = till.shell(database, patience=QUICK)
+    shell = till.shell(database)
     await handle(shell, till.record(uuid7(), event_id=event_id))
 
     await handle(shell, till.record(uuid7(), event_id=event_id, offset=1))
@@ -109,7 +106,7 @@ async def test_a_known_id_with_other_content_is_poison(database: Database, admin
 async def test_a_type_not_decided_on_is_skipped_undecoded(database: Database, admin: Admin) -> None:
     foreign = till.record(uuid7(), headers={b"ce_type": b"OrderShipped"}, value=b"not even avro")
 
-    await handle(till.shell(database, patience=QUICK), foreign)
+    await handle(till.shell(database), foreign)
 
     assert await admin.fetchval("SELECT count(*) FROM inbox") == 0
     assert await admin.fetchval("SELECT count(*) FROM parked") == 0
@@ -121,7 +118,7 @@ async def test_an_id_older_than_the_inbox_is_stale(database: Database, admin: Ad
         int=(int(datetime(2020, 1, 1, tzinfo=UTC).timestamp() * 1000) << 80) | 0x7 << 76 | 0x8 << 60
     )
 
-    await handle(till.shell(database, patience=QUICK), till.record(uuid7(), event_id=old))
+    await handle(till.shell(database), till.record(uuid7(), event_id=old))
 
     assert await admin.fetchval("SELECT count(*) FROM till") == 0
     assert await admin.fetchval("SELECT count(*) FROM parked") == 0
@@ -134,7 +131,7 @@ async def test_a_decision_that_raises_parks_its_own_key_only(
     first = till.record(sick, offset=0)
     second = till.record(sick, offset=1)
     third = till.record(sick, offset=3)
-    shell = till.shell(database, failing_for(sick), patience=QUICK)
+    shell = till.shell(database, failing_for(sick))
 
     await handle(shell, first, second, till.record(well, offset=2))
     await handle(shell, third)
@@ -143,9 +140,7 @@ async def test_a_decision_that_raises_parks_its_own_key_only(
     assert await admin.fetchval("SELECT count(*) FROM parked WHERE state = 'retry'") == 3
     assert await admin.fetchval("SELECT count(*) FROM inbox") == 4
 
-    healed = till.shell(database, patience=QUICK)
-    while await healed.sweep():
-        pass
+    await till.sweep(database)
 
     ids = [UUID(dict(each.headers)[b"ce_id"].decode()) for each in (first, second, third)]
     log = await admin.fetch("SELECT event_id FROM till_log WHERE order_id = $1 ORDER BY 1", sick)
@@ -157,11 +152,10 @@ async def test_the_last_attempt_makes_a_dead_letter_and_its_key_waits(
     database: Database, admin: Admin
 ) -> None:
     sick = uuid7()
-    shell = till.shell(database, failing_for(sick), patience=QUICK)
+    shell = till.shell(database, failing_for(sick))
     await handle(shell, till.record(sick, offset=0), till.record(sick, offset=1))
 
-    while await shell.sweep():
-        pass
+    await till.sweep(database, failing_for(sick))
 
     states = await admin.fetch("SELECT state, attempt FROM parked ORDER BY seq")
     assert [tuple(row) for row in states] == [("dead", 3), ("retry", 0)]
@@ -179,7 +173,7 @@ async def test_a_row_that_cannot_be_saved_is_found_by_halving(
     batch = [till.record(uuid7(), offset=n) for n in range(7)]
     batch.insert(4, till.record(full, offset=9))
 
-    await handle(till.shell(database, patience=QUICK), *batch)
+    await handle(till.shell(database), *batch)
 
     assert await admin.fetchval("SELECT count(*) FROM till WHERE n = 1") == 7
     assert await admin.fetchval("SELECT key FROM parked") == str(full).encode()
@@ -197,8 +191,6 @@ async def test_nothing_is_taken_when_the_process_dies_after_the_claim(
     shell = till.Shell(
         till.Subscription("inventory-service", {till.OrderConfirmed: till.count}, dies, till.save),
         database=database,
-        patience=QUICK,
-        skip_dead=False,
     )
 
     with pytest.raises(Killed):
@@ -210,7 +202,7 @@ async def test_nothing_is_taken_when_the_process_dies_after_the_claim(
 
 async def test_a_flood_of_failures_stops_the_consumer(database: Database) -> None:
     orders = [uuid7() for _ in range(200)]
-    shell = till.shell(database, failing_for(*orders[:100]), patience=QUICK)
+    shell = till.shell(database, failing_for(*orders[:100]))
 
     with pytest.raises(Flood):
         await handle(shell, *(till.record(order, offset=n) for n, order in enumerate(orders)))
@@ -219,7 +211,7 @@ async def test_a_flood_of_failures_stops_the_consumer(database: Database) -> Non
 async def test_an_unknown_schema_id_waits_for_the_deploy(database: Database, admin: Admin) -> None:
     skewed = till.record(uuid7(), value=b"\x00\x7f\xff\xff\xff rest")
 
-    await handle(till.shell(database, patience=QUICK), skewed)
+    await handle(till.shell(database), skewed)
 
     assert await admin.fetchval("SELECT state FROM parked") == "retry"
     assert await admin.fetchval("SELECT count(*) FROM inbox") == 1

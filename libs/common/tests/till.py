@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
 
 from common import avro
 from common.database import Database, Transaction
 from common.dead_letter import Record
+from common.deciding import Subscription
 from common.message import Event, Outcome, Received, Said, Stale, uuid7
 from common.parked import Patience
-from common.shell import Shell, Subscription
+from common.shell import Shell
+from common.sweeper import Sweep
 
 
 class OrderConfirmed(Event):
@@ -95,9 +97,17 @@ def subscription(rule: Rule = count) -> Subscription[Till]:
     )
 
 
-def shell(database: Database, rule: Rule = count, *, patience: Patience) -> Shell[Till]:
+def shell(database: Database, rule: Rule = count) -> Shell[Till]:
     """Build a shell around the till."""
-    return Shell(subscription(rule), database=database, patience=patience, skip_dead=False)
+    return Shell(subscription(rule), database=database)
+
+
+async def sweep(database: Database, rule: Rule = count) -> None:
+    """Try what is parked, without delay, until nothing is due."""
+    patience = Patience(timedelta(0), timedelta(0), attempts=3)
+    sweep = Sweep(shell(database, rule).decider, database=database, patience=patience)
+    while await sweep.once():
+        pass
 
 
 def record(

@@ -16,7 +16,6 @@ from common import avro
 from common.database import Database
 from common.dead_letter import Record
 from common.message import Event, uuid7
-from common.parked import Patience
 from common.shell import Shell
 from inventory_service.consumers import SUBSCRIPTION
 from inventory_service.domain.products import AddProduct
@@ -96,8 +95,7 @@ def records(*events: Event) -> list[Record]:
 
 
 def shell(database: Database) -> Shell[Stockroom]:
-    patience = Patience(timedelta(0), timedelta(0), attempts=3)
-    return Shell(SUBSCRIPTION, database=database, patience=patience, skip_dead=False)
+    return Shell(SUBSCRIPTION, database=database)
 
 
 async def hear(database: Database, batch: Sequence[Record]) -> None:

@@ -13,7 +13,6 @@ from common import avro
 from common.database import Database
 from common.dead_letter import Record
 from common.message import Event, uuid7
-from common.parked import Patience
 from common.shell import Shell
 from notification_service.consumers import SUBSCRIPTION
 from notification_service.messages import (
@@ -96,8 +95,7 @@ def story(order_id: UUID, customer_id: UUID) -> list[Record]:
 
 
 async def hear(database: Database, batch: Sequence[Record]) -> None:
-    patience = Patience(timedelta(0), timedelta(0), attempts=3)
-    shell = Shell(SUBSCRIPTION, database=database, patience=patience, skip_dead=False)
+    shell = Shell(SUBSCRIPTION, database=database)
     assert await shell.handle(batch, asyncio.Event())
 
 

@@ -26,12 +26,13 @@ from common import inbox, telemetry
 from common.broker import client_options
 from common.database import Database
 from common.dead_letter import Record
+from common.deciding import Subscription
 from common.due import pause
 from common.errors import Flood, Unavailable
 from common.message import State
 from common.parked import Patience
 from common.settings import KafkaSettings
-from common.shell import Shell, Subscription
+from common.shell import Shell
 
 S = TypeVar("S", bound=State)
 
@@ -75,11 +76,12 @@ class Consumer(Generic[S]):
         self, subscription: Subscription[S], *, database: Database, kafka: KafkaSettings
     ) -> None:
         self.group = subscription.group
-        self.shell = Shell(
-            subscription,
-            database=database,
-            patience=Patience(kafka.retry_first_delay, kafka.retry_max_delay, kafka.retry_attempts),
-            skip_dead=kafka.park_policy == "skip",
+        self.shell = Shell(subscription, database=database)
+        self.patience = Patience(
+            kafka.retry_first_delay,
+            kafka.retry_max_delay,
+            kafka.retry_attempts,
+            then="skipped" if kafka.park_policy == "skip" else "dead",
         )
         self.halted: str | None = None
         self._database = database
@@ -142,7 +144,7 @@ class Consumer(Generic[S]):
         prefix = self._kafka.topic_prefix
         instance = self._kafka.consumer_instance_id
         subscriber = broker.subscriber(
-            *(prefix + topic for topic in self.shell.reader.topics),
+            *(prefix + topic for topic in self.shell.decider.reader.topics),
             group_id=prefix + self.group,
             group_instance_id=instance,
             batch=True,
@@ -313,7 +315,7 @@ class Consumer(Generic[S]):
             )
         if self.halted and reason is None:
             _log.info("consumer resumed by an operator")
-            self.shell.forget_failures()
+            self.shell.decider.forget_failures()
         self.halted = reason
 
     async def _resumed(self) -> None:

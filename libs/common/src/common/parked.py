@@ -39,6 +39,8 @@ class Patience:
     first_delay: timedelta
     max_delay: timedelta
     attempts: int
+    then: ParkedState = "dead"
+    """After the last attempt: its key waits for an operator (dead), or goes on (skipped)."""
 
     def delay(self, attempt: int) -> timedelta:
         """Wait up to twice as long after each attempt; full jitter keeps retries apart."""

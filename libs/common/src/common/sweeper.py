@@ -3,16 +3,104 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from common import parked, telemetry
+from common import dead_letter, outbox, parked, telemetry
 from common.consumer import Consumer
-from common.database import Database
+from common.database import Database, Transaction
+from common.deciding import Batch, Decider
 from common.due import pause
-from common.errors import Contended, Flood, Unavailable
+from common.errors import Contended, Flood, Poison, Unavailable
+from common.message import State
+from common.parked import Parked, Patience
+from common.reading import Bad, Reading, Stated, Taken
+
+S = TypeVar("S", bound=State)
 
 _SOONEST, _LATEST = 0.05, 2.0
 """Seconds between looks: another process may park a message, and nobody rings for it."""
+
+
+class Sweep(Generic[S]):
+    """Decides parked messages anew, each with the outcome it would have had when it first came."""
+
+    def __init__(self, decider: Decider[S], *, database: Database, patience: Patience) -> None:
+        self._decider = decider
+        self._database = database
+        self._patience = patience
+
+    async def once(self, limit: int = 100) -> int:
+        """Try the parked messages that are due, heads of their keys only; answers how many."""
+        try:
+            return await self._try_heads(limit)
+        except Unavailable:
+            raise
+        except Exception as error:  # load or save failed: fewer at a time, until it is one alone
+            if limit > 1:
+                return await self.once(limit // 2)
+            await self._fail_head(error)
+            return 1
+
+    async def _try_heads(self, limit: int) -> int:
+        batch = Batch()
+        async with self._database.transaction() as tx:
+            heads = await parked.take_heads(tx, limit)
+            if not heads:
+                return 0
+            readings = {h.row_id: self._decider.reader.read(h.record, tx.now) for h in heads}
+            received = [
+                r.received for r in readings.values() if isinstance(r, Taken) and r.received
+            ]
+            state = await self._decider.subscription.load(tx, received)
+            failed: list[tuple[Parked, dead_letter.Failure]] = []
+            for head in heads:
+                failure = await self._retry(tx, state, head, readings[head.row_id], batch)
+                if failure:
+                    failed.append((head, failure))
+            await self._decider.subscription.save(tx, state)
+            again = {head.row_id for head, _ in failed}
+            await parked.delete(tx, [head for head in heads if head.row_id not in again])
+            for head, failure in failed:
+                await self._put_back(tx, head, failure, batch)
+            await self._decider.announce(tx, batch)
+        self._decider.report(batch)
+        telemetry.REPLAYED.labels("handled").inc(len(heads) - len(failed))
+        telemetry.REPLAYED.labels("failed").inc(len(failed))
+        self._decider.check_flood()
+        return len(heads)
+
+    async def _retry(
+        self, tx: Transaction, state: S, head: Parked, reading: Reading, batch: Batch
+    ) -> dead_letter.Failure | None:
+        failure: dead_letter.Failure | None = None
+        if isinstance(reading, Taken):
+            failure = self._decider.fold(state, reading, batch, tx.now)
+        elif isinstance(reading, Stated) and reading.state:
+            await self._decider.subscription.states[reading.event_type](tx, [reading.state])
+        elif isinstance(reading, Stated | Bad):
+            error = reading.reason if isinstance(reading, Bad) else reading.skew
+            failure = parked.failure_of(error or Poison(), tx.now)
+        return failure and parked.repeated(failure, head.failure)
+
+    async def _put_back(
+        self, tx: Transaction, head: Parked, failure: dead_letter.Failure, batch: Batch
+    ) -> None:
+        spent = failure.attempts >= self._patience.attempts and head.state_version is None
+        state: parked.ParkedState = self._patience.then if spent else "retry"
+        delay = self._patience.delay(failure.attempts)
+        await parked.failed_again(tx, head, state=state, failure=failure, delay=delay)
+        if spent:
+            batch.dead[failure.error_class] += 1
+            dead = Parked(head.record, head.seq, head.event_id, state, failure)
+            await outbox.insert(tx, [self._decider.dead_letter(dead)])
+
+    async def _fail_head(self, error: Exception) -> None:
+        batch = Batch(decided=[False])
+        async with self._database.transaction() as tx:
+            for head in await parked.take_heads(tx, 1):
+                failure = parked.repeated(parked.failure_of(error, tx.now), head.failure)
+                await self._put_back(tx, head, failure, batch)
+        self._decider.report(batch)
 
 
 class Sweeper:
@@ -21,6 +109,7 @@ class Sweeper:
     def __init__(self, consumer: Consumer[Any], database: Database) -> None:
         self._consumer = consumer
         self._database = database
+        self._sweep = Sweep(consumer.shell.decider, database=database, patience=consumer.patience)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until told to stop; a database that is away is waited for."""
@@ -28,15 +117,15 @@ class Sweeper:
             wait = _LATEST
             try:
                 if not self._consumer.halted:
-                    wait = await self._sweep()
+                    wait = await self._round()
             except (Unavailable, Contended):
                 wait = _LATEST
             except Flood as flood:
                 await self._consumer.halt(str(flood))
             await pause(stop, wait)
 
-    async def _sweep(self) -> float:
-        while await self._consumer.shell.sweep():
+    async def _round(self) -> float:
+        while await self._sweep.once():
             pass
         async with self._database.transaction() as tx:
             telemetry.PARKED_KEYS.set(await parked.count_blocked_keys(tx))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from common.deciding import Subscription
 from common.message import Decisions
-from common.shell import Subscription
 
 from inventory_service.domain import reservations
 from inventory_service.domain.stockroom import Stockroom

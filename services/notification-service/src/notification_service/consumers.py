@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
 from common.database import Transaction
+from common.deciding import Subscription
 from common.message import Decisions, Event, Received, StateRecord
-from common.shell import Subscription
 
 from notification_service.domain import notices
 from notification_service.domain.notices import Desk

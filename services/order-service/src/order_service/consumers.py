@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from common.database import Transaction
+from common.deciding import Subscription
 from common.message import Decisions, Event, StateRecord
-from common.shell import Subscription
 
 from order_service import handlers
 from order_service.domain import Orders, Patience, decisions

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from common.deciding import Subscription
 from common.message import Decisions
-from common.shell import Subscription
 
 from payment_service.domain import decisions
 from payment_service.domain.payment import Book
