@@ -38,6 +38,8 @@ MOVES: Mapping[tuple[str, str], str] = {
     ("REJECTED", "OrderRejected"): "REJECTED",
     ("EXPIRED", "OrderExpired"): "EXPIRED",
     ("CANCELLING", "OrderCancelRequested"): "CANCELLING",
+    # what a confirmed order is owed is asked for again, by an operator
+    ("CONFIRMED", "OrderConfirmed"): "CONFIRMED",
 }
 """(status, event) → status: the only moves that there are."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from fastapi import FastAPI
 
-from order_service.api import accounts, orders, placing, products, well_known
+from order_service.api import accounts, orders, placing, products, sagas, well_known
 from order_service.api.paging import Cursors as Cursors
 from order_service.api.parts import Parts as Parts
 
@@ -15,7 +15,7 @@ PROBLEMS: Mapping[str, str] = {
     "idempotency_key_required": "Send one Idempotency-Key of 1 to 255 visible ASCII characters.",
     "idempotency_in_flight": "A request with this key is being handled. Ask again in a moment.",
     "idempotency_mismatch": "This key was used with another body. Use a new one.",
-    "invalid_state": "The order is past the point where this was possible.",
+    "invalid_state": "The order is not in a state in which this is possible.",
     "email_taken": "The e-mail address has an account. Log in, or use another address.",
     "unknown_product": "A product is not in the catalogue, or not for sale.",
     "currency_mismatch": "The products have different currencies. Order them apart.",
@@ -24,6 +24,7 @@ PROBLEMS: Mapping[str, str] = {
 
 
 def attach(app: FastAPI, parts: Parts) -> None:
-    """Give the routes their parts, and publish the keys outside the API prefix."""
+    """Give the routes their parts, and publish keys and operations outside the API prefix."""
     app.state.parts = parts
     app.include_router(well_known.router)
+    app.include_router(sagas.router)

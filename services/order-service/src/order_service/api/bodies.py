@@ -31,11 +31,11 @@ _EMAIL = (
 )
 """That of HTML's e-mail field: no quotes and no line ends, which a mail header could trip on."""
 
-_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+$"
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+$"
 
 Sku = Annotated[str, Field(pattern=SKU, examples=["85123A"])]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$", examples=["en", "es"])]
-Text = Annotated[str, Field(min_length=1, max_length=100, pattern=_PRINTABLE)]
+Text = Annotated[str, Field(min_length=1, max_length=100, pattern=PRINTABLE)]
 
 
 class WantedItem(Body):

@@ -24,6 +24,16 @@ from order_service.domain.placing import WantedLine as WantedLine
 from order_service.domain.placing import cancel as cancel
 from order_service.domain.placing import place as place
 from order_service.domain.placing import skus_of as skus_of
+from order_service.domain.repair import Awaited as Awaited
+from order_service.domain.repair import Repair as Repair
+from order_service.domain.repair import SagaForced as SagaForced
+from order_service.domain.repair import SagaResolved as SagaResolved
+from order_service.domain.repair import SagaRetried as SagaRetried
+from order_service.domain.repair import Side as Side
+from order_service.domain.repair import awaited as awaited
+from order_service.domain.repair import force as force
+from order_service.domain.repair import resolve as resolve
+from order_service.domain.repair import retry as retry
 from order_service.domain.timers import SagaStuck as SagaStuck
 from order_service.domain.timers import close_again as close_again
 from order_service.domain.timers import expire as expire

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from order_service.domain.fold import evolve
 from order_service.domain.order import Order, Patience, UnknownOrder
+from order_service.domain.repair import Repair
 from order_service.domain.timers import SagaStuck
 from order_service.messages import OrderPlaced
 
@@ -30,7 +31,7 @@ class Entry:
 
     order_id: UUID
     version: int
-    fact: Event | SagaStuck
+    fact: Event | SagaStuck | Repair
     service: str
     event_id: UUID
     causation_id: UUID | None
@@ -91,10 +92,14 @@ class Orders(State):
         """Fold in that the saga hangs; nobody is told but the operators."""
         self._add(order_id, stuck, event_id=event_id, causation_id=None)
 
+    def note_repair(self, order_id: UUID, repair: Repair, event_id: UUID) -> None:
+        """Fold in what an operator did; who it was and why stays in the history."""
+        self._add(order_id, repair, event_id=event_id, causation_id=None)
+
     def _add(
         self,
         order_id: UUID,
-        fact: Event | SagaStuck,
+        fact: Event | SagaStuck | Repair,
         *,
         event_id: UUID,
         causation_id: UUID | None,
@@ -109,7 +114,7 @@ class Orders(State):
             order_id=order_id,
             version=after.version,
             fact=fact,
-            service=SERVICE if isinstance(fact, SagaStuck) else _SAID_BY[fact.TOPIC],
+            service=_SAID_BY[fact.TOPIC] if isinstance(fact, Event) else SERVICE,
             event_id=event_id,
             causation_id=causation_id,
             occurred_at=occurred_at or at,

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from order_service.domain.order import Health, Order, Patience, Payment, Status, Stock
+from order_service.domain.repair import SagaForced, SagaResolved, SagaRetried
 from order_service.domain.timers import SagaStuck, reschedule
 from order_service.messages import (
     Closing,
@@ -168,6 +169,26 @@ def _stuck(order: Order, stuck: SagaStuck) -> None:
     order.saga, order.stuck_reason = Health.STUCK, stuck.reason
 
 
+def _retried(order: Order, _: SagaRetried) -> None:
+    order.saga, order.stuck_reason = _unstuck(order), None
+    order.closing_since, order.closing_attempts = None, 0
+
+
+def _forced(order: Order, _: SagaForced) -> None:
+    order.saga, order.stuck_reason = _unstuck(order), None
+
+
+def _resolved(order: Order, _: SagaResolved) -> None:
+    """End a closing on an operator's word; a completion is ended by the event that follows."""
+    over = order.is_closed and order.status is not Status.CANCELLING
+    order.saga = Health.COMPENSATED if over else _unstuck(order)
+    order.stuck_reason = None
+
+
+def _unstuck(order: Order) -> Health:
+    return Health.COMPENSATING if order.is_closed else Health.RUNNING
+
+
 def _move(order: Order) -> None:
     """Take a confirmed order off the stuck list: what it waited for has begun to come."""
     if order.status is Status.CONFIRMED and order.saga is Health.STUCK:
@@ -213,6 +234,9 @@ _FOLDS: Mapping[type[Any], Callable[[Order, Any], None]] = {
     OrderCancelRequested: _closed,
     OrderCancelled: _cancelled,
     SagaStuck: _stuck,
+    SagaRetried: _retried,
+    SagaForced: _forced,
+    SagaResolved: _resolved,
 }
 
 _HISTORY: tuple[type[Any], ...] = (OrderPlaced, *_FOLDS)

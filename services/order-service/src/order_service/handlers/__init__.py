@@ -7,6 +7,9 @@ from order_service.handlers.orders import load_orders as load_orders
 from order_service.handlers.orders import place_orders as place_orders
 from order_service.handlers.orders import save_orders as save_orders
 from order_service.handlers.projection import rebuild_projection as rebuild_projection
+from order_service.handlers.repair import force_saga as force_saga
+from order_service.handlers.repair import resolve_saga as resolve_saga
+from order_service.handlers.repair import retry_saga as retry_saga
 from order_service.handlers.timers import call_stuck as call_stuck
 from order_service.handlers.timers import close_again as close_again
 from order_service.handlers.timers import expire_orders as expire_orders
