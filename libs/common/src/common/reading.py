@@ -178,8 +178,17 @@ def _time(record: Record) -> datetime:
 
 def _check_source(record: Record) -> None:
     """Believe only the one producer that the topic has: a topic is input like any other."""
+    if not all(_is_text(name) for name, _ in record.headers):
+        raise Poison("a header's name is not UTF-8")
     if _text(record, b"ce_source") != f"/{avro.source_of(record.topic)}":
         raise Poison("ce_source is not this topic's producer")
+
+
+def _is_text(name: bytes) -> bool:
+    try:
+        return name.isascii() or bool(name.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _stated(record: Record, event_type: type[Event], type_name: str) -> Stated | Ignored:

@@ -304,7 +304,7 @@ class Relay:
 
 def _append(batch: BatchBuilder, row: asyncpg.Record) -> bool:
     headers = [
-        (name.decode(), value)
+        (name.decode(errors="backslashreplace"), value)  # aiokafka writes names that are text
         for name, value in zip(row["header_names"], row["header_values"], strict=True)
     ]
     metadata = batch.append(

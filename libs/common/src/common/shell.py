@@ -181,15 +181,6 @@ class Shell(Generic[S]):
             await inbox.advance_positions(tx, _next_offsets([record]))
         self.decider.report(batch)
 
-    async def skip_unreadable(self, record: Record) -> None:
-        """Note a record that the client itself can't unpack: its place is all there is of it."""
-        batch = Batch()
-        async with self._database.transaction() as tx:
-            self._poison(record, Poison("the client can't unpack this record"), batch, tx)
-            await self.decider.announce(tx, batch)
-            await inbox.advance_positions(tx, _next_offsets([record]))
-        self.decider.report(batch)
-
 
 def _next_offsets(records: Iterable[Record]) -> dict[tuple[str, int], int]:
     return {(record.topic, record.partition): record.offset + 1 for record in records}

@@ -1,0 +1,91 @@
+"""Lets aiokafka unpack a record whose header names are not UTF-8, and the records behind it.
+
+aiokafka 0.14 raises there, and again from every later offset of the same producer batch, since the
+broker returns whole batches: seeking past the one record would lose its good neighbours.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, cast
+
+from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import _DefaultRecordBatchPy
+from aiokafka.record.memory_records import MemoryRecords
+from typing_extensions import override
+
+_LENGTH = struct.Struct(">qi")
+"""How each batch begins: its first offset, and the bytes that follow."""
+
+
+def forgive() -> None:
+    """Have every consumer of this process unpack what aiokafka alone would not."""
+    cast("Any", fetcher).MemoryRecords = ForgivingRecords
+
+
+class ForgivingRecords:
+    """Stands where aiokafka's fetcher unpacks a response."""
+
+    def __init__(self, data: bytes) -> None:
+        self._strict: Any = MemoryRecords(data)
+        self._data = memoryview(data)
+        self._start = 0
+
+    def has_next(self) -> bool:
+        """Tell whether a whole batch follows."""
+        return bool(self._strict.has_next())
+
+    def size_in_bytes(self) -> int:
+        """Count the bytes of the response, with the batch that is cut off."""
+        return len(self._data)
+
+    def next_batch(self) -> _Batch:
+        """Give the next batch as aiokafka reads it, and its bytes for when it can't."""
+        start = self._start
+        self._start += _LENGTH.size + _LENGTH.unpack_from(self._data, start)[1]
+        return _Batch(self._strict.next_batch(), self._data[start : self._start])
+
+
+class _Batch:
+    def __init__(self, strict: Any, data: memoryview) -> None:
+        self._strict = strict
+        self._data = data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._strict, name)
+
+    def __next__(self) -> Any:
+        return next(self._strict)
+
+    def __iter__(self) -> Iterator[Any]:
+        read = 0
+        try:
+            for record in self._strict:
+                read += 1
+                yield record
+        except (UnicodeDecodeError, CorruptRecordException):
+            # What is corrupt in another way raises here again.
+            yield from islice(_forgiving(self._data), read, None)
+
+
+def _forgiving(data: memoryview) -> Iterator[Any]:
+    batch: Any = _DefaultRecordBatchPy(data)
+    records: Iterator[Any] = iter(batch)  # uncompresses
+    batch._buffer = _Text(batch._buffer)  # noqa: SLF001  its only place for other bytes
+    return records
+
+
+class _Text(bytearray):
+    """Bytes whose slices become text whatever they hold: surrogates keep what is no UTF-8."""
+
+    @override
+    def __getitem__(self, at: Any) -> Any:
+        found: Any = super().__getitem__(at)
+        return _Text(found) if isinstance(at, slice) else found
+
+    @override
+    def decode(self, encoding: str = "utf-8", errors: str = "surrogateescape") -> str:
+        return super().decode(encoding, errors)
