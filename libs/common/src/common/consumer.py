@@ -22,7 +22,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
-from common import inbox, telemetry
+from common import inbox, telemetry, unpacking
 from common.broker import client_options
 from common.database import Database
 from common.dead_letter import Record
@@ -49,7 +49,7 @@ _log = telemetry.get_logger()
 
 
 class _Records(AIOKafkaConsumer):
-    """aiokafka's consumer, that doesn't lose good records beside one that it can't unpack."""
+    """aiokafka's consumer, that reads no partition which its owner has not admitted."""
 
     owner: Consumer[Any]
 
@@ -58,14 +58,11 @@ class _Records(AIOKafkaConsumer):
     ) -> dict[TopicPartition, list[ConsumerRecord[bytes | None, bytes | None]]]:
         """Poll; partitions of which this database knows less than the group are never read."""
         await self.owner.admit(self)
-        try:
-            polled: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await super().getmany(
-                *partitions, timeout_ms=timeout_ms, max_records=max_records
-            )
-        except UnicodeDecodeError:
-            # A header's name is not UTF-8: what was drained before it is gone from the buffer,
-            # so begin again from where the database stands, one record at a time.
-            polled = await self.owner.read_one_by_one(self)
+        polled: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await super().getmany(
+            *partitions, timeout_ms=timeout_ms, max_records=max_records
+        )
+        for partition in polled.keys() - self.owner.admitted:  # a rebalance came in between
+            self.seek(partition, polled.pop(partition)[0].offset)
         return polled
 
 
@@ -91,7 +88,7 @@ class Consumer(Generic[S]):
         self._admitted: frozenset[TopicPartition] = frozenset()
         self._withheld: set[TopicPartition] = set()
         self._next: dict[TopicPartition, int] = {}
-        self._last_record = time.monotonic()
+        self._last_record = self._behind_since = time.monotonic()
         self._client: _Records | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -112,7 +109,7 @@ class Consumer(Generic[S]):
         while not stop.is_set():
             broker = self._broker()
             try:
-                await self._look_for_halt()
+                await self.look_for_halt()
                 await self._connect(broker)
                 await broker.start()
             except (KafkaError, Unavailable, OSError) as error:
@@ -163,6 +160,7 @@ class Consumer(Generic[S]):
 
     def _build(self, builder: partial[AIOKafkaConsumer], **arguments: Any) -> _Records:
         """Make FastStream's consumer of our class: it has no other place to say so."""
+        unpacking.forgive()
         client = _Records(**(builder.keywords | arguments))
         client.owner = self
         self._client = client
@@ -218,10 +216,13 @@ class Consumer(Generic[S]):
             topic=record.topic.removeprefix(self._kafka.topic_prefix),
             partition=record.partition,
             offset=record.offset,
-            timestamp=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+            timestamp=_moment(record.timestamp),
             key=record.key,
             value=record.value,
-            headers=[(name.encode(), value or b"") for name, value in record.headers],
+            headers=[
+                (name.encode(errors="surrogateescape"), value or b"")
+                for name, value in record.headers
+            ],
         )
 
     def _tp(self, record: Record) -> TopicPartition:
@@ -231,6 +232,8 @@ class Consumer(Generic[S]):
         """Withhold new partitions whose offset is ahead of this database: it was restored."""
         assigned = client.assignment()
         new = assigned - self._admitted
+        self._withheld &= assigned
+        client.pause(*self._withheld)  # again each time: a rebalance forgets it
         if not new:
             self._admitted = frozenset(assigned)
             return
@@ -254,47 +257,10 @@ class Consumer(Generic[S]):
     def _logical(self, partition: TopicPartition) -> tuple[str, int]:
         return partition.topic.removeprefix(self._kafka.topic_prefix), partition.partition
 
-    async def read_one_by_one(
-        self, client: AIOKafkaConsumer
-    ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
-        """Go back to the database's positions; take what can be unpacked, skip what can't."""
-        found: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = {}
-        for partition in client.assignment() - self._withheld:
-            client.seek(partition, self._next.get(partition, 0))
-        for partition in client.assignment() - self._withheld:
-            found[partition] = await self._readable(client, partition)
-        return {partition: records for partition, records in found.items() if records}
-
-    async def _readable(
-        self, client: AIOKafkaConsumer, partition: TopicPartition
-    ) -> list[ConsumerRecord[Any, Any]]:
-        records: list[ConsumerRecord[Any, Any]] = []
-        end = (await client.end_offsets([partition]))[partition]
-        while len(records) < self._kafka.consumer_max_records:
-            at = await client.position(partition)
-            if at >= end:
-                break
-            try:
-                polled = await AIOKafkaConsumer.getmany(
-                    client, partition, timeout_ms=1000, max_records=1
-                )
-            except UnicodeDecodeError:
-                if records:  # hand these on first; the next poll comes back to the bad one
-                    client.seek(partition, at)
-                    break
-                await self._skip(partition, at)
-                client.seek(partition, at + 1)
-                continue
-            records += polled.get(partition, [])
-            if not polled:
-                break
-        return records
-
-    async def _skip(self, partition: TopicPartition, offset: int) -> None:
-        topic, number = self._logical(partition)
-        now = datetime.now(UTC)
-        await self.shell.skip_unreadable(Record(topic, number, offset, now, None, None, []))
-        self._next[partition] = offset + 1
+    @property
+    def admitted(self) -> frozenset[TopicPartition]:
+        """Name the partitions that may be read."""
+        return self._admitted - self._withheld
 
     async def halt(self, reason: str) -> None:
         """Stop for an operator, in a row: a restart must not run into the same flood."""
@@ -308,11 +274,15 @@ class Consumer(Generic[S]):
                 reason,
             )
 
-    async def _look_for_halt(self) -> None:
+    async def look_for_halt(self) -> None:
+        """See whether this consumer is halted, by whichever process, or has been resumed."""
+        before = self.halted
         async with self._database.transaction() as tx:
             reason = await tx.fetchval(
                 "SELECT reason FROM consumer_halts WHERE consumer = $1", self.group
             )
+        if self.halted is not before:
+            return  # halted while we looked: the row may not be there yet
         if self.halted and reason is None:
             _log.info("consumer resumed by an operator")
             self.shell.decider.forget_failures()
@@ -324,15 +294,17 @@ class Consumer(Generic[S]):
 
     async def _look(self) -> None:
         """See how far behind we are, whether an operator resumed us, and whether we are stuck."""
+        now = time.monotonic()
         try:
-            await self._look_for_halt()
+            await self.look_for_halt()
             lag = await self._measure_lag()
         except (Unavailable, KafkaError, OSError) as error:
             _log.warning("can't look at lag or halts", reason=type(error).__name__)
             return
-        quiet = time.monotonic() - self._last_record
         busy = self._hand.locked() or self.halted is not None
-        if lag and not busy and quiet > self._kafka.consumer_watchdog.total_seconds():
+        if not lag or busy or self._last_record > self._behind_since:
+            self._behind_since = now  # lag of this moment is no sign, however long it was quiet
+        elif now - self._behind_since > self._kafka.consumer_watchdog.total_seconds():
             # aiokafka may stick after a broker restart (its #847, #703): begin anew.
             _log.error("records wait and none comes: ending the process", lag=lag)
             os._exit(1)
@@ -354,6 +326,14 @@ class Consumer(Generic[S]):
     def withheld(self) -> int:
         """Count the partitions that are not read because the database is behind them."""
         return len(self._withheld)
+
+
+def _moment(milliseconds: int) -> datetime:
+    """Read a producer's clock, which may say what no calendar has."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC)
 
 
 def _security(options: dict[str, Any]) -> BaseSecurity | None:

@@ -116,6 +116,7 @@ class Sweeper:
         while not stop.is_set():
             wait = _LATEST
             try:
+                await self._consumer.look_for_halt()  # a restart must not sweep on
                 if not self._consumer.halted:
                     wait = await self._round()
             except (Unavailable, Contended):

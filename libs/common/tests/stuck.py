@@ -1,0 +1,40 @@
+"""A till to which no record comes although some wait: a process, since it must end itself."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import timedelta
+
+import till
+from aiokafka import AIOKafkaConsumer
+from common.consumer import Consumer
+from common.database import Database
+from common.settings import KafkaSettings, PostgresSettings
+from pydantic import SecretStr
+from typing_extensions import override
+
+
+class Stuck(Consumer[till.Till]):
+    """Consumes nothing, as aiokafka may after a restart of the broker."""
+
+    @override
+    async def admit(self, client: AIOKafkaConsumer) -> None:
+        await super().admit(client)
+        client.pause(*client.assignment())
+
+
+async def main(dsn: str, bootstrap: str, prefix: str) -> None:
+    """Consume for as long as the watchdog lets us."""
+    settings = PostgresSettings(database_url=SecretStr(dsn), db_schema="inventory")
+    kafka = KafkaSettings(
+        kafka_bootstrap_servers=bootstrap,
+        topic_prefix=prefix,
+        consumer_watchdog=timedelta(seconds=1),
+    )
+    database = Database(settings, name="till")
+    await Stuck(till.subscription(), database=database, kafka=kafka).run(asyncio.Event())
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
