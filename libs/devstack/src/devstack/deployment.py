@@ -86,6 +86,10 @@ class Deployment:
         for process in await together(self._start(name, mode) for mode in _APART):
             process.refuse_when_ended()
 
+    async def start_beside(self, name: str, mode: str) -> None:
+        """Start one part of a service as a process of its own, beside what runs of it."""
+        await self._start(name, mode)
+
     async def stop(self, *names: str) -> None:
         """Stop these services, or all, as an operator would."""
         await together(self._stop(name) for name in names or SERVICES)
