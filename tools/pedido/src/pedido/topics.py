@@ -1,0 +1,159 @@
+"""Events straight from the topics, decoded, and a group's offsets; no service is asked."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import fastavro
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from common import avro
+
+from pedido.trouble import NO_CONNECTION, Trouble
+from pedido.where import Where
+
+EVENTS = ("orders.v1", "inventory.v1", "payments.v1", "notifications.v1")
+"""The topics of an order; the state topics hold customers, who are nobody's business here."""
+
+_HEADER = struct.Struct(">bI")
+_HIDDEN = frozenset({"payment_method"})
+_UNREADABLE = (EOFError, ValueError, IndexError, TypeError, KeyError, struct.error, OverflowError)
+
+
+@asynccontextmanager
+async def consumer(where: Where, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+    """Connect, or tell that the broker does not answer."""
+    client = AIOKafkaConsumer(
+        bootstrap_servers=where.kafka, group_id=group, enable_auto_commit=False
+    )
+    try:
+        await client.start()
+        yield client
+    except KafkaError as error:
+        kind = type(error).__name__
+        raise Trouble(f"the broker at {where.kafka} fails ({kind})", NO_CONNECTION) from None
+    finally:
+        await client.stop()
+
+
+async def read(
+    where: Where, *, order: str | None, last: int, follow: bool
+) -> AsyncIterator[dict[str, Any]]:
+    """Read events in time order; then, if asked to, whatever comes."""
+    async with consumer(where) as client:
+        partitions = await _partitions(client, where)
+        client.assign(partitions)
+        begins = await client.beginning_offsets(partitions)
+        ends = await client.end_offsets(partitions)
+        for each in partitions:
+            begin = begins[each] if order else max(begins[each], ends[each] - last)
+            client.seek(each, begin)
+        past = [shown async for shown in _until(client, ends, where, order)]
+        past.sort(key=lambda shown: str(shown["at"]))
+        for shown in past if order else past[-last:]:
+            yield shown
+        while follow:
+            batch = await client.getmany(timeout_ms=500)
+            for shown in sorted(_shown(batch, where, order), key=lambda each: str(each["at"])):
+                yield shown
+
+
+async def _until(
+    client: AIOKafkaConsumer,
+    ends: Mapping[TopicPartition, int],
+    where: Where,
+    order: str | None,
+) -> AsyncIterator[dict[str, Any]]:
+    unread = {part for part, end in ends.items() if await client.position(part) < end}
+    while unread:
+        batch = await client.getmany(*unread, timeout_ms=500)
+        for shown in _shown(batch, where, order):
+            yield shown
+        unread = {part for part in unread if await client.position(part) < ends[part]}
+
+
+async def _partitions(client: AIOKafkaConsumer, where: Where) -> list[TopicPartition]:
+    await client.topics()
+    found = []
+    for topic in EVENTS:
+        numbers = client.partitions_for_topic(where.prefix + topic)
+        if not numbers:
+            raise Trouble(f"the broker has no topic {where.prefix}{topic}", NO_CONNECTION)
+        found += [TopicPartition(where.prefix + topic, number) for number in sorted(numbers)]
+    return found
+
+
+def _shown(
+    batch: Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]],
+    where: Where,
+    order: str | None,
+) -> Iterable[dict[str, Any]]:
+    key = order.encode() if order else None
+    for records in batch.values():
+        for record in records:
+            if key is None or record.key == key:
+                yield _event(record, where.prefix)
+
+
+def _event(record: ConsumerRecord[bytes, bytes], prefix: str) -> dict[str, Any]:
+    headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+    recorded = datetime.fromtimestamp(record.timestamp / 1000, UTC).isoformat()
+    return {
+        "at": headers.get("ce_time") or recorded,
+        "topic": record.topic.removeprefix(prefix),
+        "partition": record.partition,
+        "offset": record.offset,
+        "order": (record.key or b"").decode(errors="replace"),
+        "type": headers.get("ce_type"),
+        "id": headers.get("ce_id"),
+        "causedBy": headers.get("ce_causationid"),
+        "value": decoded(record.value),
+    }
+
+
+def decoded(value: bytes | None) -> Any:
+    """Decode a frame by its own schema; what can't be is described, never printed raw."""
+    if value is None:
+        return None
+    try:
+        magic, schema_id = _HEADER.unpack_from(value)
+        if magic != 0 or schema_id not in avro.contract().by_id:
+            return f"unreadable: {len(value)} bytes of no known schema"
+        schema = avro.contract().by_id[schema_id][1]
+        record = fastavro.schemaless_reader(io.BytesIO(value[_HEADER.size :]), schema, None)
+    except _UNREADABLE as error:
+        return f"unreadable: {len(value)} bytes ({type(error).__name__})"
+    if not isinstance(record, dict):
+        return f"unreadable: {len(value)} bytes of no record"
+    return {name: each for name, each in record.items() if name not in _HIDDEN}
+
+
+async def group_state(where: Where, group: str) -> str:
+    """Ask the broker whether anybody consumes for a group: `Empty` or `Dead` means nobody."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=where.kafka)
+    try:
+        await admin.start()
+        (answer,) = await admin.describe_consumer_groups([group])
+        return str(answer.groups[0][2])
+    except KafkaError as error:
+        kind = type(error).__name__
+        raise Trouble(f"the broker at {where.kafka} fails ({kind})", NO_CONNECTION) from None
+    finally:
+        await admin.close()
+
+
+async def set_offsets(where: Where, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
+    """Commit these offsets for a group that has no member."""
+    wanted = {
+        TopicPartition(where.prefix + topic, number): offset
+        for (topic, number), offset in offsets.items()
+    }
+    async with consumer(where, group) as client:
+        client.assign(list(wanted))
+        await client.commit(wanted)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from common.auth import Principal, TokenIssuer
+from common.message import uuid7
+from common.settings import JwtIssuerSettings
+from devstack.deployment import Deployment
+from devstack.keys import create_signing_key
+from devstack.stack import Stack
+from pydantic import SecretStr
+
+ORDER = "01a20d2e-57c8-766d-99f5-bf775b098884"
+NOWHERE = "http://127.0.0.1:9"
+
+
+def pedido(
+    *words: str, cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME"}}
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "pedido", *words],
+        cwd=cwd,
+        env=kept | (env or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+def signed(key: str, role: str, life: timedelta = timedelta(minutes=15)) -> str:
+    settings = JwtIssuerSettings(jwt_private_key=SecretStr(key), jwt_expires_in=life)
+    return TokenIssuer(settings).issue(Principal(uuid7(), frozenset({role})))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("frob",),
+        ("--output", "xml", "doctor"),
+        ("saga", "show", "not-an-id"),
+        ("saga", "show", "../../etc/passwd"),
+        ("dlt", "show", "order", "-1"),
+        ("dlt", "show", "order", "1; rm -rf /"),
+        ("dlt", "list", "warehouse"),
+        ("saga", "force", ORDER, "--yes"),
+        ("events", "tail", "--last", "0"),
+    ],
+    ids=["verb", "output", "id", "path", "negative", "shell", "service", "no note", "none"],
+)
+def test_wrong_usage_is_said_and_exits_with_2(tmp_path: Path, words: tuple[str, ...]) -> None:
+    ran = pedido(*words, cwd=tmp_path, env={"ORDER_URL": NOWHERE, "PEDIDO_TOKEN": "t"})
+
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "told"),
+    [
+        (("saga", "list"), {}, "ORDER_URL is not set"),
+        (("saga", "list"), {"ORDER_URL": NOWHERE}, "no token"),
+        (("saga", "list"), {"ORDER_URL": NOWHERE, "PEDIDO_TOKEN": "t"}, "does not answer"),
+        (("saga", "list"), {"ORDER_URL": NOWHERE, "PEDIDO_TOKEN": "a\nb"}, "is no token"),
+        (("saga", "list"), {"ORDER_URL": "no url", "PEDIDO_TOKEN": "t"}, "does not answer"),
+        (("events", "tail"), {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}, "the broker at"),
+        (("token",), {"JWT_PRIVATE_KEY_FILE": "/nowhere"}, "can't be read"),
+    ],
+    ids=["no address", "no token", "no answer", "control", "no url", "no broker", "no key"],
+)
+def test_what_can_t_be_reached_is_said_in_one_line(
+    tmp_path: Path, words: tuple[str, ...], env: dict[str, str], told: str
+) -> None:
+    ran = pedido(*words, cwd=tmp_path, env=env)
+
+    assert ran.returncode == 2
+    assert told in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_question_nobody_answers_changes_nothing(tmp_path: Path) -> None:
+    ran = pedido(
+        "saga", "retry", ORDER, cwd=tmp_path, env={"ORDER_URL": NOWHERE, "PEDIDO_TOKEN": "t"}
+    )
+
+    assert ran.returncode == 1
+    assert "does not answer" not in ran.stderr
+
+
+def test_addresses_are_found_in_a_file_above(tmp_path: Path) -> None:
+    key = create_signing_key(tmp_path / "key.pem")
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local" / "stack.env").write_text(f"JWT_PRIVATE_KEY_FILE={key}\n")
+    (deep := tmp_path / "a" / "b").mkdir(parents=True)
+
+    ran = pedido("token", cwd=deep)
+
+    assert (ran.returncode, ran.stdout.count(".")) == (0, 2)
+
+
+def test_help_names_every_verb(tmp_path: Path) -> None:
+    ran = pedido("--help", cwd=tmp_path)
+
+    verbs = "doctor lag outbox events invariants dlt parked saga consumers rewind token login"
+    assert all(verb in ran.stdout for verb in verbs.split())
+
+
+@pytest.mark.saga
+async def test_sagas_are_listed_as_json_for_operators_alone(
+    stack: Stack, services: Deployment, tmp_path: Path
+) -> None:
+    await services.start("order")
+    env = {"ORDER_URL": services.url("order")}
+    key = stack.signing_key.read_text()
+
+    def asked(token: str) -> subprocess.CompletedProcess[str]:
+        return pedido(
+            "--output", "json", "saga", "list", cwd=tmp_path, env=env | {"PEDIDO_TOKEN": token}
+        )
+
+    found, wrong, bad = asked(signed(key, "operator")), asked(signed(key, "staff")), asked("x.y.z")
+
+    assert (found.returncode, json.loads(found.stdout)) == (0, [])
+    assert (wrong.returncode, bad.returncode) == (2, 2)
+    assert "forbidden" in wrong.stderr
+    assert "unauthenticated" in bad.stderr
