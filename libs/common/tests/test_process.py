@@ -1,0 +1,139 @@
+"""A process of a service: how it starts, and with which code it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import till
+from common.consumer import Consumer
+from common.database import Database
+from common.health import Health
+from common.http import create_app
+from common.process import Process, ProcessSettings, Program, Service
+from common.relay import Relay
+from common.settings import KafkaSettings
+from devstack.ports import free_port
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from common.due import Loop
+
+
+class Settings(ProcessSettings, KafkaSettings):
+    """What the till needs."""
+
+
+class Waits:
+    async def run(self, stop: asyncio.Event) -> None:
+        """Do nothing until told to stop."""
+        await stop.wait()
+
+
+class Fails:
+    async def run(self, stop: asyncio.Event) -> None:
+        """End by itself."""
+        del stop
+        message = "a part that fails"
+        raise LookupError(message)
+
+
+class Asks:
+    async def run(self, stop: asyncio.Event) -> None:
+        """Ask this process to end, as an operator would."""
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stop.wait()
+
+
+class NeverStops:
+    async def run(self, stop: asyncio.Event) -> None:
+        """Ask this process to end, and stand in its way."""
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stop.wait()
+        await asyncio.Event().wait()
+
+
+def service_of(*loops: Loop) -> Service:
+    """Build a service whose API is all that runs: neither database nor broker is asked."""
+    settings = Settings(
+        app_env="test",
+        port=free_port(),
+        database_url=SecretStr("postgresql://nobody:nothing@127.0.0.1:9/none"),
+        db_schema="inventory",
+        kafka_bootstrap_servers="127.0.0.1:9",
+        shutdown_timeout="500ms",
+    )
+    database = Database(settings, name="till")
+    health = Health()
+    return Service(
+        name="till",
+        settings=settings,
+        database=database,
+        health=health,
+        api=create_app(title="till", service="till", settings=settings, health=health),
+        consumer=Consumer(till.subscription(), database=database, kafka=settings),
+        relay=Relay(database, settings),
+        api_loops=loops,
+    )
+
+
+@pytest.fixture
+def _thawed() -> Iterator[None]:
+    """Undo what a process does to the collector for good."""
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize(
+    ("loop", "code"),
+    [(Asks(), 0), (Fails(), 1), (NeverStops(), 1)],
+    ids=["asked", "failed", "hung"],
+)
+@pytest.mark.usefixtures("_thawed")
+async def test_the_exit_code_tells_how_it_ended(loop: Loop, code: int) -> None:
+    service = service_of(Waits(), loop)
+
+    assert await Process(service, "api").run() == code
+    assert service.health.draining
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> Program[Settings]:
+    for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "DB_SCHEMA", "KAFKA_BOOTSTRAP_SERVERS"):
+        monkeypatch.delenv(name, raising=False)
+    return Program("till", Settings, lambda _: service_of(), home=Path(__file__).parent)
+
+
+def test_a_missing_setting_is_named(
+    program: Program[Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program.main(["serve"]) == 2
+    assert "DATABASE_URL: is required" in capsys.readouterr().err
+
+
+def test_migrate_asks_for_the_owner(
+    program: Program[Settings],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://till:secret@127.0.0.1:9/none")
+    monkeypatch.setenv("DB_SCHEMA", "till")
+
+    assert program.main(["migrate"]) == 2
+    assert "DATABASE_OWNER_URL" in capsys.readouterr().err
+
+
+def test_an_unknown_mode_is_told_the_modes(
+    program: Program[Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        program.main(["serv"])
+
+    assert ended.value.code == 2
+    assert "relay" in capsys.readouterr().err
