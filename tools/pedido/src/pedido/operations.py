@@ -98,7 +98,7 @@ def _print_events(desk: Desk, *, order: str | None, last: int, follow: bool) -> 
 
     found = asyncio.run(run())
     if not follow:
-        desk.rows(found, "at topic type order value")
+        desk.rows(found, "at type value" if order else "at type order")
 
 
 def rewind(

@@ -50,7 +50,7 @@ def show(context: typer.Context, order: Order) -> None:
         return
     history = saga.pop("history")
     desk.facts({name: value for name, value in saga.items() if name != "causes"})
-    desk.rows(history, "at service type by note")
+    desk.rows(history, "at service type reason note")
 
 
 def reasons(desk: Desk, service: Service, order: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
@@ -13,6 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pedido.where import Where
+
+
+_TIME = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,3})\d*)?(?:Z|\+00:00)$")
 
 
 class Output(StrEnum):
@@ -41,7 +45,7 @@ class Desk:
         for name in names:
             table.add_column(name, overflow="fold")
         for row in listed:
-            table.add_row(*(Text(plain(row.get(name))) for name in names))
+            table.add_row(*(Text(plain(_short(row.get(name)))) for name in names))
         Console().print(table if listed else "nothing")
 
     def facts(self, facts: Mapping[str, Any]) -> None:
@@ -55,6 +59,12 @@ class Desk:
 
     def _json(self, value: Any) -> None:
         typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def _short(value: Any) -> Any:
+    """Cut a time to milliseconds: a row of a table has to fit."""
+    found = _TIME.match(value) if isinstance(value, str) else None
+    return f"{found[1]} {found[2]}.{found[3] or '000'}" if found else value
 
 
 def plain(value: Any) -> str:

@@ -42,12 +42,25 @@ async def consumer(where: Where, group: str | None = None) -> AsyncIterator[AIOK
         await client.stop()
 
 
+@asynccontextmanager
+async def _admin(where: Where) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=where.kafka)
+    try:
+        await admin.start()
+        yield admin
+    except KafkaError as error:
+        kind = type(error).__name__
+        raise Trouble(f"the broker at {where.kafka} fails ({kind})", NO_CONNECTION) from None
+    finally:
+        await admin.close()
+
+
 async def read(
     where: Where, *, order: str | None, last: int, follow: bool
 ) -> AsyncIterator[dict[str, Any]]:
     """Read events in time order; then, if asked to, whatever comes."""
+    partitions = await _partitions(where)
     async with consumer(where) as client:
-        partitions = await _partitions(client, where)
         client.assign(partitions)
         begins = await client.beginning_offsets(partitions)
         ends = await client.end_offsets(partitions)
@@ -78,15 +91,17 @@ async def _until(
         unread = {part for part in unread if await client.position(part) < ends[part]}
 
 
-async def _partitions(client: AIOKafkaConsumer, where: Where) -> list[TopicPartition]:
-    await client.topics()
-    found = []
-    for topic in EVENTS:
-        numbers = client.partitions_for_topic(where.prefix + topic)
-        if not numbers:
-            raise Trouble(f"the broker has no topic {where.prefix}{topic}", NO_CONNECTION)
-        found += [TopicPartition(where.prefix + topic, number) for number in sorted(numbers)]
-    return found
+async def _partitions(where: Where) -> list[TopicPartition]:
+    wanted = [where.prefix + topic for topic in EVENTS]
+    async with _admin(where) as admin:
+        described = await admin.describe_topics(wanted)
+    if missing := [topic["topic"] for topic in described if not topic["partitions"]]:
+        raise Trouble(f"the broker has no topic {', '.join(missing)}", NO_CONNECTION)
+    return [
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in described
+        for partition in topic["partitions"]
+    ]
 
 
 def _shown(
@@ -136,16 +151,9 @@ def decoded(value: bytes | None) -> Any:
 
 async def group_state(where: Where, group: str) -> str:
     """Ask the broker whether anybody consumes for a group: `Empty` or `Dead` means nobody."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=where.kafka)
-    try:
-        await admin.start()
+    async with _admin(where) as admin:
         (answer,) = await admin.describe_consumer_groups([group])
         return str(answer.groups[0][2])
-    except KafkaError as error:
-        kind = type(error).__name__
-        raise Trouble(f"the broker at {where.kafka} fails ({kind})", NO_CONNECTION) from None
-    finally:
-        await admin.close()
 
 
 async def set_offsets(where: Where, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
