@@ -99,7 +99,7 @@ async def _unpublished(db: Connection, log: TopicLog) -> list[str]:
     on_topics = log.every_id()
     rows = await db.fetch(
         """SELECT order_id, type, event_id FROM orders.order_events
-           WHERE type <> 'SagaStuck'"""  # a note for operators, which is never announced
+           WHERE type NOT LIKE 'Saga%'"""  # notes of and for operators, never announced
     )
     return [
         f"{row['type']} {row['event_id']} of order {row['order_id']} never reached its topic"
