@@ -15,7 +15,6 @@ from rich.text import Text
 
 from pedido.where import Where
 
-
 _TIME = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,3})\d*)?(?:Z|\+00:00)$")
 
 
