@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 ORDERS ?= 500
 RATE ?= 0
+EXAMPLES ?= 20000
 ARGS ?=
 
 UV := .local/uv/bin/uv
@@ -28,6 +29,9 @@ check: .venv/installed ## lint, types, import contracts, and the tests that need
 	@.venv/bin/mypy $(SOURCES)
 	@.venv/bin/lint-imports
 	@$(PY) -m pytest -q -m "not (postgres or kafka or redis or saga)"
+
+model: .venv/installed ## drive the real decisions through 20,000 random histories (EXAMPLES=20000)
+	@MODEL_EXAMPLES=$(EXAMPLES) $(PY) -m pytest -q -s --timeout=0 tests/model
 
 format: .venv/installed ## format the code and mend what can be mended
 	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .
@@ -69,4 +73,4 @@ $(UV):
 	@$(UV) pip install --quiet --python $(PY) --no-deps $(foreach member,$(MEMBERS),--editable $(member))
 	@touch $@
 
-.PHONY: help demo test check format dev down bench invariants asyncapi images-check up lock
+.PHONY: help demo test check model format dev down bench invariants asyncapi images-check up lock

@@ -1,0 +1,158 @@
+"""Payment's charger in memory: the real worker between a lease and a settling that may be lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Coroutine
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from common.database import Database
+from common.message import Event, Outcome, Said
+from payment_service.charging import Charger, Pace
+from payment_service.domain.answers import Answer, Errand, Patience, Report
+from payment_service.domain.payment import Kind, Payment
+from payment_service.domain.settling import settle
+from payment_service.gateway.client import Client
+from payment_service.gateway.provider import Provider as Carrier
+
+from tests.model.participant import Participant
+from tests.model.provider import Call, Mood, Provider
+from tests.model.rows import PaymentRows
+
+PATIENCE = Patience(*[timedelta(seconds=1)] * 4)
+_MINUTE = timedelta(minutes=1)
+_LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+_PACE = Pace(timeout=_MINUTE, lease_for=_MINUTE, poll=_MINUTE, concurrency=1, key_life=_MINUTE)
+
+
+@dataclass
+class Till:
+    """Leases, calls and settles one payment at a time, each step on its own."""
+
+    payment: Participant
+    rows: PaymentRows
+    provider: Provider
+    leases: int = 0
+    errands: list[Errand] = field(default_factory=list)
+    """Leased and not called yet."""
+    reports: list[Report] = field(default_factory=list)
+    """Answered and not settled yet."""
+    numbers: defaultdict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+
+    def __post_init__(self) -> None:
+        # Neither is entered or connected: the worker only hands errands on to the client.
+        carrier = Carrier(cast("Client", self.provider), clock_skew=_MINUTE)
+        self._charger = Charger(cast("Database", None), carrier, _PACE, PATIENCE)
+
+    def due(self) -> list[UUID]:
+        """Name the orders that the charger would find, now or later."""
+        return [order_id for order_id in self.rows.payments if order_id in self.rows.due]
+
+    def lease(self, order_id: UUID, now: datetime, *, key_is_old: bool = False) -> Errand:
+        """Lease a payment, also one that another worker has: that one's lease ran out."""
+        payment = self.rows.payments[order_id]
+        attempt = payment.attempt
+        assert attempt is not None
+        self.leases += 1
+        leased = replace(
+            attempt,
+            calls=attempt.calls + 1,
+            token=UUID(int=self.leases),
+            called_at=attempt.called_at or now,
+            last_call_at=attempt.last_call_at if attempt.in_doubt else now,
+        )
+        self.rows.payments[order_id] = replace(payment, attempt=leased)
+        looks = attempt.in_doubt or attempt.operation.kind is Kind.LOOK
+        errand = _errand(self.rows.payments[order_id], now)
+        errand = replace(errand, must_look=looks or (key_is_old and attempt.called_at is not None))
+        if attempt.operation.kind is Kind.AUTHORIZE:
+            self.numbers[order_id] = attempt.number
+        self.errands.append(errand)
+        return errand
+
+    def call(self, errand: Errand, mood: Mood) -> None:
+        """Make a leased call, unless the lease went to another worker meanwhile."""
+        self.errands.remove(errand)
+        attempt = self.rows.payments[errand.order_id].attempt
+        if attempt is None or attempt.token != errand.token:
+            return
+        self.provider.mood = mood
+        self.reports.append(errand.report(_run(self._charger.work(errand))))
+
+    def settle(self, report: Report, now: datetime) -> None:
+        """Fold an answer in and say what it means, in one transaction."""
+        book = self.rows.lock([report.order_id])
+        payment = book.of(report.order_id)
+        outcome = settle(payment, report, PATIENCE)
+        if not isinstance(outcome, Outcome):
+            return
+        for changed in outcome.changes:
+            assert isinstance(changed, Payment)
+            book.put(changed)
+        self.rows.save(book)
+        events = [event for event in outcome.events if isinstance(event, Event)]
+        self.payment.announce([Said(event, cause=payment.cause) for event in events], now)
+
+    def charge(
+        self,
+        order_id: UUID,
+        now: datetime,
+        mood: Mood = Mood.ANSWERS,
+        *,
+        key_is_old: bool = False,
+    ) -> None:
+        """Do it all without anything in between, as nearly always."""
+        self.call(self.lease(order_id, now, key_is_old=key_is_old), mood)
+        self.settle(self.reports.pop(), now)
+
+    def arrive(self, call: Call) -> None:
+        """Let a call that was long on its way have its effect, if it may still be."""
+        self.provider.late.remove(call)
+        if self._may_arrive(call):
+            self.provider.mood = Mood.ANSWERS
+            self.provider.arrive(call)
+
+    def _may_arrive(self, call: Call) -> bool:
+        """Nothing arrives once two looks have not seen it, except for a charge that is late."""
+        for payment in self.rows.payments.values():
+            if payment.attempt and call.key.startswith(f"{payment.payment_id}:"):
+                errand = _errand(payment, _LONG_AGO)
+                charges = f"{payment.payment_id}:authorize:{self.numbers[payment.order_id]}"
+                looked_for = payment.attempt.operation.kind is Kind.LOOK
+                return call.key == (charges if looked_for else errand.key)
+        return False
+
+
+def _errand(payment: Payment, now: datetime) -> Errand:
+    attempt = payment.attempt
+    assert attempt is not None
+    refund = payment.refund(attempt.operation.refund_id)
+    return Errand(
+        order_id=payment.order_id,
+        payment_id=payment.payment_id,
+        operation=attempt.operation,
+        number=attempt.number,
+        calls=attempt.calls,
+        token=attempt.token or UUID(int=0),
+        lease_ends=time.monotonic() + 3600,
+        must_look=False,
+        amount=refund.amount if refund else payment.amount or 0,
+        currency=payment.currency or "",
+        payment_method=payment.payment_method or "",
+        intent_id=payment.intent_id,
+        called_from=attempt.called_at or now,
+        called_to=attempt.last_call_at or now,
+    )
+
+
+def _run(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Run the worker; only its looks have a time-out and need a loop."""
+    return RUNNER.run(work)
+
+
+RUNNER = asyncio.Runner()

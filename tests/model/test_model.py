@@ -1,0 +1,255 @@
+"""The four services' real decisions under every mishap: whatever happens, every order ends well."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+from collections.abc import Iterator
+from typing import TypeVar
+from uuid import UUID
+
+import hypothesis.strategies as st
+import pytest
+import structlog
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from order_service.domain import PlaceOrder, WantedLine
+from typing_extensions import override
+
+from tests.model.charging import RUNNER
+from tests.model.promises import check_money, check_quiet, check_stock
+from tests.model.provider import METHODS, Mood
+from tests.model.world import CATALOGUE, CUSTOMER, World
+
+T = TypeVar("T")
+
+ORDERS = 4
+"""More than share a shelf would only make a failure longer to read."""
+
+LINES = st.dictionaries(st.sampled_from(sorted(CATALOGUE)), st.integers(1, 2), min_size=1)
+PICK = st.integers(0, 30)
+MOODS = st.sampled_from(Mood)
+
+
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "300"))
+"""Enough for every run of the tests; `make model` asks for many more."""
+
+_SHOWN_EVERY = 500
+_seen = itertools.count(1)
+
+
+def _count_example() -> None:
+    """Show how far a long run is."""
+    if not (done := next(_seen)) % _SHOWN_EVERY:
+        print(f"{done} of {EXAMPLES} examples", flush=True)  # noqa: T201  a quarter of an hour
+
+
+def pick(number: int, things: list[T]) -> T:
+    return things[number % len(things)]
+
+
+class Saga(RuleBasedStateMachine):
+    """Rules are what people, clocks, brokers, crashes and the provider do."""
+
+    world: World
+
+    @initialize(stock=st.integers(1, 4), seed=st.integers(0, 2**16), again=st.booleans())
+    def begin(self, stock: int, seed: int, again: bool) -> None:  # noqa: FBT001  drawn
+        self.world = World(stock)
+        self.chance = random.Random(seed)  # noqa: S311  chance, not secrecy
+        self.replayed_at_the_end = again
+        self.refunds = 0
+
+    @rule(lines=LINES, method=st.sampled_from(METHODS))
+    @precondition(lambda self: len(self.world.orders.orders) < ORDERS)
+    def place(self, lines: dict[str, int], method: str) -> None:
+        wanted = tuple(WantedLine(sku, quantity) for sku, quantity in sorted(lines.items()))
+        order_id = UUID(int=len(self.world.orders.orders) + 1)
+        self.world.place(PlaceOrder(order_id, CUSTOMER, wanted, method))
+
+    @rule(picks=st.lists(PICK, min_size=1, max_size=15))
+    def go_on(self, picks: list[int]) -> None:
+        """Let nothing go wrong but an answer now and then, in whatever order."""
+        for number in picks:
+            if moves := self.world.moves(Mood.ANSWERS, Mood.LOST_AFTER):
+                pick(number, moves)()
+
+    @rule(of=st.integers(0, 3), number=PICK)
+    def deliver_without_relaying(self, of: int, number: int) -> None:
+        service = self.world.services[of]
+        if streams := service.waiting():
+            self.world.deliver(service, pick(number, streams))
+
+    @rule(of=st.integers(0, 3))
+    def deliver_a_batch(self, of: int) -> None:
+        service = self.world.services[of]
+        streams = service.waiting()
+        service.take([service.next_of(stream) for stream in streams], self.world.tick())
+        for stream in streams:
+            service.offsets[stream] += 1
+
+    @rule(of=st.integers(0, 3), number=PICK, committed=st.booleans())
+    def crash_before_the_offset_moves(self, of: int, number: int, committed: bool) -> None:  # noqa: FBT001  drawn
+        service = self.world.services[of]
+        if streams := service.waiting():
+            record = service.next_of(pick(number, streams))
+            if committed:
+                service.take([record], self.world.tick())
+            else:
+                service.rehearse(record, self.world.tick())
+
+    @rule(of=st.integers(0, 3), number=PICK)
+    def park(self, of: int, number: int) -> None:
+        service = self.world.services[of]
+        if streams := service.waiting():
+            stream = pick(number, streams)
+            service.park(service.next_of(stream))
+            service.offsets[stream] += 1
+
+    @rule(of=st.integers(0, 3), number=PICK)
+    def skip(self, of: int, number: int) -> None:
+        service = self.world.services[of]
+        if service.parked:
+            service.skip(pick(number, list(service.parked)))
+
+    @rule(of=st.integers(0, 3), emptied=st.booleans())
+    def redeliver_everything(self, of: int, emptied: bool) -> None:  # noqa: FBT001  drawn
+        """Rewind a consumer; with its inbox emptied only the natural keys are left."""
+        service = self.world.services[of]
+        service.rewind()
+        if emptied:
+            service.inbox.clear()
+
+    @rule(of=st.integers(0, 3), count=st.integers(1, 3), crash=st.booleans())
+    def relay_some(self, of: int, count: int, crash: bool) -> None:  # noqa: FBT001  drawn
+        self.world.services[of].relay(count, crash=crash)
+
+    @rule(number=PICK)
+    @precondition(lambda self: self.world.cancellable())
+    def cancel(self, number: int) -> None:
+        self.world.cancel(pick(number, self.world.cancellable()))
+
+    @rule(number=PICK)
+    @precondition(lambda self: self.world.open())
+    def expire(self, number: int) -> None:
+        self.world.expire(pick(number, self.world.open()))
+
+    @rule(number=PICK, at_last=st.booleans())
+    @precondition(lambda self: self.world.unanswered())
+    def close_again(self, number: int, at_last: bool) -> None:  # noqa: FBT001  drawn
+        self.world.close_again(pick(number, self.world.unanswered()), at_last=at_last)
+
+    @rule(number=PICK)
+    @precondition(lambda self: self.world.incomplete())
+    def call_stuck(self, number: int) -> None:
+        self.world.call_stuck(pick(number, self.world.incomplete()))
+
+    @rule(number=PICK, amount=st.integers(1, 1000), lines=st.integers(0, 3))
+    @precondition(lambda self: self.world.completed())
+    def ask_refund(self, number: int, amount: int, lines: int) -> None:
+        self.refunds += 1
+        refund_id = UUID(int=1000 + self.refunds)
+        self.world.ask_refund(pick(number, self.world.completed()), refund_id, amount, lines)
+
+    @rule(sku=st.sampled_from(sorted(CATALOGUE)), quantity=st.sampled_from([-1, 1, 2]))
+    def adjust(self, sku: str, quantity: int) -> None:
+        self.world.adjust(sku, quantity)
+
+    @rule(number=PICK, mood=MOODS, old=st.booleans())
+    @precondition(lambda self: self.world.till.due())
+    def charge(self, number: int, mood: Mood, old: bool) -> None:  # noqa: FBT001  drawn
+        order_id = pick(number, self.world.till.due())
+        self.world.till.charge(order_id, self.world.tick(), mood, key_is_old=old)
+
+    @rule(number=PICK, old=st.booleans())
+    @precondition(lambda self: self.world.till.due())
+    def lease(self, number: int, old: bool) -> None:  # noqa: FBT001  drawn
+        """Whoever holds it crashes, or calls later."""
+        till = self.world.till
+        till.lease(pick(number, till.due()), self.world.tick(), key_is_old=old)
+
+    @rule(number=PICK, mood=MOODS)
+    @precondition(lambda self: self.world.till.errands)
+    def call(self, number: int, mood: Mood) -> None:
+        """Leave the answer for later, or for never."""
+        self.world.till.call(pick(number, self.world.till.errands), mood)
+
+    @rule(number=PICK, keep=st.booleans())
+    @precondition(lambda self: self.world.till.reports)
+    def settle(self, number: int, keep: bool) -> None:  # noqa: FBT001  drawn
+        till = self.world.till
+        report = pick(number, till.reports)
+        if not keep:
+            till.reports.remove(report)
+        till.settle(report, self.world.tick())
+
+    @rule()
+    @precondition(lambda self: self.world.till.reports)
+    def crash_before_settling(self) -> None:
+        self.world.till.reports.clear()
+
+    @rule(number=PICK)
+    @precondition(lambda self: self.world.provider.late)
+    def arrive_late(self, number: int) -> None:
+        self.world.till.arrive(pick(number, self.world.provider.late))
+
+    @rule(number=PICK)
+    @precondition(lambda self: self.world.till.due())
+    def lose_sight_of_a_call(self, number: int) -> None:
+        self.world.lose_sight(pick(number, self.world.till.due()))
+
+    @invariant()
+    def no_piece_is_lost(self) -> None:
+        check_stock(self.world)
+
+    @invariant()
+    def nobody_pays_twice(self) -> None:
+        check_money(self.world)
+
+    @override
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        _count_example()
+        self.world.drain(self.chance)
+        self._check()
+        if self.replayed_at_the_end:
+            before = self._rows()
+            for service in self.world.services:
+                service.rewind()
+                service.inbox.clear()
+            self.world.drain(self.chance)
+            self._check()
+            assert self._rows() == before
+
+    def _check(self) -> None:
+        check_stock(self.world)
+        check_money(self.world)
+        check_quiet(self.world)
+
+    def _rows(self) -> str:
+        """Write down all that a replay must not change."""
+        world = self.world
+        return repr(
+            (world.stock, world.orders.orders, world.provider.intents, world.provider.refunds)
+        )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quiet() -> Iterator[None]:
+    """Keep the worker from logging every mishap: there are hundreds an example."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+    yield
+    structlog.configure(**before)
+    RUNNER.close()
+
+
+TestSaga = Saga.TestCase
+TestSaga.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)

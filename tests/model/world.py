@@ -1,0 +1,205 @@
+"""Four services, their topics and the provider, and what people and clocks do to them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+from common.errors import Refusal
+from common.message import Event, Said, uuid7
+from inventory_service.consumers import DECISIONS as INVENTORY
+from inventory_service.domain import products
+from inventory_service.domain.products import AddProduct, AdjustStock
+from inventory_service.domain.stockroom import Stockroom
+from inventory_service.messages import Money as StockMoney
+from notification_service.consumers import DECISIONS as NOTIFICATION
+from order_service import domain
+from order_service.consumers import DECISIONS as ORDER
+from order_service.domain import CancelOrder, Order, Placed, PlaceOrder, Product, SagaStuck
+from order_service.domain.order import CANCELLABLE, OPEN, Status
+from order_service.messages import Money, RefundRequested, StockLine
+from payment_service.consumers import DECISIONS as PAYMENT
+
+from tests.model.charging import Till
+from tests.model.orders import PATIENCE, OrderRows
+from tests.model.participant import Participant
+from tests.model.provider import Mood, Provider
+from tests.model.rows import NoticeRows, PaymentRows, StockRows
+from tests.model.topics import PLACED_FROM_OUTSIDE, Topics
+
+CATALOGUE = {
+    sku: Product(sku, sku, Money(amount=price, currency="GBP"))
+    for sku, price in {"85123A": 255, "71053": 339, "22752": 765}.items()
+}
+CUSTOMER = UUID(int=7)
+LONG = 10_000
+"""Moves after which a world that has not come to rest never will."""
+
+
+class World:
+    """Everything that is, with the real decisions in it."""
+
+    def __init__(self, stock: int) -> None:
+        self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+        self.topics = Topics()
+        self.provider = Provider()
+        self.orders, self.stock = OrderRows(), StockRows()
+        self.payments, self.notices = PaymentRows(), NoticeRows()
+        self.order = Participant("order", ORDER, self.orders, self.topics)
+        self.inventory = Participant("inventory", INVENTORY, self.stock, self.topics)
+        self.payment = Participant("payment", PAYMENT, self.payments, self.topics)
+        self.notification = Participant("notification", NOTIFICATION, self.notices, self.topics)
+        self.services = (self.order, self.inventory, self.payment, self.notification)
+        self.till = Till(self.payment, self.payments, self.provider)
+        self.first_pieces: dict[UUID, tuple[StockLine, ...]] = {}
+        for sku in CATALOGUE:
+            self._fill(sku, stock)
+
+    def _fill(self, sku: str, stock: int) -> None:
+        price = StockMoney(amount=CATALOGUE[sku].price.amount, currency="GBP")
+        command = AddProduct(sku=sku, name=sku, price=price, stock=stock, low_stock=1)
+        room = Stockroom(shelves={sku: products.add(command)})
+        self.stock.shelves[sku] = products.add(command)
+        for movement in products.fill(command):
+            room.fold(movement)
+        self.stock.save(room)
+
+    def tick(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+    def place(self, command: PlaceOrder) -> None:
+        now = self.tick()
+        placed = domain.place(command, CATALOGUE, deadline_at=now + PATIENCE.deadline)
+        assert isinstance(placed, Placed)
+        said = Said(placed.event, cause=PLACED_FROM_OUTSIDE)
+        first = domain.first_entry(placed.event, event_id=said.event_id, now=now)
+        self.orders.add(placed.event, first, now)
+        self.order.announce([said], now)
+        self.first_pieces[command.order_id] = tuple(
+            StockLine(line_no=line.line_no, sku=line.sku, quantity=1) for line in placed.event.lines
+        )
+
+    def cancellable(self) -> list[Order]:
+        return [order for order in self.orders.orders.values() if order.status in CANCELLABLE]
+
+    def cancel(self, order: Order) -> None:
+        command = CancelOrder(order.order_id, "customer", order.customer_id)
+        self.tick()
+        self._happen(order, domain.cancel(order, command))
+
+    def open(self) -> list[Order]:
+        return [order for order in self.orders.orders.values() if order.status in OPEN]
+
+    def expire(self, order: Order) -> None:
+        self.tick()
+        self._happen(order, domain.expire(order))
+
+    def unanswered(self) -> list[Order]:
+        return [order for order in self.orders.orders.values() if order.closing_due_at]
+
+    def close_again(self, order: Order, *, at_last: bool) -> None:
+        """Say a closing again, or give up waiting for its answers."""
+        now = self.tick() + (PATIENCE.compensation if at_last else timedelta(0))
+        self._happen(order, domain.close_again(order, now, PATIENCE))
+
+    def incomplete(self) -> list[Order]:
+        return [order for order in self.orders.orders.values() if order.stuck_at]
+
+    def call_stuck(self, order: Order) -> None:
+        self.tick()
+        self._happen(order, domain.miss_completion(order))
+
+    def _happen(self, order: Order, fact: Event | SagaStuck) -> None:
+        """Let order-service say something of its own accord, as its handlers do."""
+        orders = self.orders.lock([order.order_id], self.now)
+        said: list[Said] = []
+        if isinstance(fact, SagaStuck):
+            orders.mark_stuck(order.order_id, fact, uuid7())
+        else:
+            said.append(Said(fact))
+            orders.record(order.order_id, said)
+        self.orders.save(orders)
+        self.order.announce(said, self.now)
+
+    def completed(self) -> list[Order]:
+        return [o for o in self.orders.orders.values() if o.status is Status.COMPLETED]
+
+    def ask_refund(self, order: Order, refund_id: UUID, amount: int, lines: int) -> None:
+        """Let staff give money back, for some of the lines."""
+        requested = RefundRequested(
+            order_id=order.order_id,
+            refund_id=refund_id,
+            amount=Money(amount=amount, currency=order.currency),
+            lines=self.first_pieces[order.order_id][:lines],
+        )
+        self.order.announce([Said(requested)], self.tick())
+
+    def adjust(self, sku: str, quantity: int) -> None:
+        """Let staff correct a count, if inventory takes it."""
+        room = Stockroom(shelves=self.stock.lock([sku]))
+        try:
+            outcome = products.adjust(room, AdjustStock(sku, quantity, "recount"))
+        except Refusal:
+            return
+        for change in outcome.changes:
+            room.fold(change)
+        self.stock.save(room)
+
+    def relay(self) -> None:
+        for service in self.services:
+            service.relay()
+
+    def moves(self, *moods: Mood) -> list[Callable[[], None]]:
+        """Name all that can happen next, the provider being in one of these moods."""
+        self.relay()
+        found: list[Callable[[], None]] = []
+        for service in self.services:
+            found += [partial(self.deliver, service, stream) for stream in service.waiting()]
+            found += [partial(self._retry, service, key) for key in service.parked]
+            found += [partial(self._replay, service)] if service.skipped else []
+        due = self.till.due()
+        return found + [partial(self._charge, one, mood) for one in due for mood in moods]
+
+    def deliver(self, service: Participant, stream: tuple[str, str]) -> None:
+        at = next(s for s in self.topics.records if s == stream)
+        service.take([service.next_of(at)], self.tick())
+        service.offsets[at] += 1
+
+    def _retry(self, service: Participant, key: str) -> None:
+        service.retry(key, self.tick())
+
+    def _replay(self, service: Participant) -> None:
+        service.replay(self.tick())
+
+    def _charge(self, order_id: UUID, mood: Mood) -> None:
+        self.till.charge(order_id, self.tick(), mood)
+
+    def lose_sight(self, order_id: UUID) -> None:
+        """Close an order whose charge is long on its way, and look for it twice in vain."""
+        self.till.charge(order_id, self.tick(), Mood.LATE)
+        for order in self.cancellable():
+            if order.order_id == order_id:
+                self.cancel(order)
+        self.relay()
+        for stream in self.payment.waiting():
+            self.deliver(self.payment, stream)
+        for _ in range(2):
+            if order_id in self.till.due():
+                self.till.charge(order_id, self.tick(), key_is_old=True)
+
+    def drain(self, chance: random.Random) -> None:
+        """Let everything that is under way come to its end, in some order."""
+        self.till.errands.clear()
+        for report in self.till.reports:
+            self.till.settle(report, self.tick())
+        self.till.reports.clear()
+        for _ in range(LONG):
+            moves = self.moves(Mood.ANSWERS)
+            if not moves:
+                return
+            chance.choice(moves)()
+        raise AssertionError("the world does not come to rest")
