@@ -29,6 +29,7 @@ from common.dead_letter import Record
 from common.deciding import Subscription
 from common.due import pause
 from common.errors import Flood, Unavailable
+from common.failpoint import failpoint
 from common.message import State
 from common.parked import Patience
 from common.settings import KafkaSettings
@@ -179,7 +180,9 @@ class Consumer(Generic[S]):
             self._last_record = time.monotonic()
             if self._stop.is_set() and not self._handled(batch):
                 return
+            failpoint("consumer.committing")
             await self._commit(client, batch)
+            failpoint("consumer.committed")
             telemetry.BATCH_SIZE.observe(len(batch))
             telemetry.BATCH_DURATION.observe(time.monotonic() - started)
         await asyncio.sleep(min(_MOST_PATIENCE, len(batch) * _PATIENCE_PER_RECORD))

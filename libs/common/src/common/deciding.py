@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from common import dead_letter, outbox, parked, telemetry
 from common.database import Transaction
 from common.errors import Flood, Poison
+from common.failpoint import failpoint
 from common.message import Decisions, Event, Received, Said, Stale, State, StateRecord, Versioned
 from common.parked import Parked
 from common.reading import Bad, Ignored, Reader, Stated, Taken, TooOld
@@ -76,6 +77,7 @@ class Decider(Generic[S]):
         if message is None:
             return parked.failure_of(taken.skew or Poison(), now)
         try:
+            failpoint("deciding.folding", message.key)
             outcome = self.subscription.decisions[type(message.event)](state, message.event)
         except Exception as error:  # a bug or a hiccup: this message waits, its neighbours don't
             _log.exception("decision failed", **_facts(message))

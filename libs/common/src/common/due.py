@@ -12,6 +12,7 @@ from uuid import UUID
 from common import telemetry
 from common.database import Database, Transaction
 from common.errors import Contended, Unavailable
+from common.failpoint import failpoint
 from common.message import uuid7
 
 R = TypeVar("R")
@@ -75,6 +76,8 @@ class DueLoop(Generic[R, A]):
         while not stop.is_set():
             free = self.concurrency - len(self._working)
             rows = await self._lease(free) if free else []
+            if rows:
+                failpoint("due.leased")
             for row in rows:
                 task = asyncio.create_task(self._work(row))
                 self._working.add(task)
@@ -105,6 +108,7 @@ class DueLoop(Generic[R, A]):
         except Exception:  # a bug: the lease runs out and the row is tried again
             _log.exception("work failed", name=self.name)
             return
+        failpoint("due.worked")
         self._finished.append((row, outcome))
         self._news.set()
 
@@ -120,6 +124,7 @@ class DueLoop(Generic[R, A]):
     async def _settle(self, batch: Sequence[tuple[R, A]]) -> None:
         try:
             await self.settle(batch)
+            failpoint("due.settled")
         except (Unavailable, Contended) as error:
             _log.warning("settling waits", name=self.name, reason=str(error))
             await asyncio.sleep(0.2)

@@ -27,6 +27,7 @@ from common import outbox, telemetry
 from common.broker import client_options
 from common.database import Database, failures_named
 from common.errors import Contended, Unavailable
+from common.failpoint import failpoint
 from common.settings import KafkaSettings
 
 _LIMIT = 500
@@ -198,8 +199,11 @@ class Relay:
             ceiling=min(owned.blocked.values(), default=None),
         )
         if pending:
+            failpoint("relay.read")
             done, refused = await self._produce(pending)
+            failpoint("relay.acknowledged")
             await self._settle(owned, done, refused)
+            failpoint("relay.deleted")
         return len(pending)
 
     async def _settle(

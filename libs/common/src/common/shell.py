@@ -18,6 +18,7 @@ from common.dead_letter import Record
 from common.deciding import Batch, Decider, Subscription
 from common.due import pause
 from common.errors import Contended, Poison, Unavailable
+from common.failpoint import failpoint
 from common.message import State, StateRecord
 from common.parked import Parked
 from common.reading import Bad, Ignored, Reading, Stated, Taken, TooOld
@@ -77,9 +78,12 @@ class Shell(Generic[S]):
         async with self._database.transaction() as tx:
             await self._states(tx, [r for r in readings if isinstance(r, Stated)], batch)
             fresh = await self._take(tx, readings, batch)
+            failpoint("shell.claimed")
             await self._decide(tx, fresh, batch)
             await self.decider.announce(tx, batch)
             await inbox.advance_positions(tx, _next_offsets(records))
+            failpoint("shell.committing")
+        failpoint("shell.committed")
         self.decider.report(batch)
 
     async def _take(
@@ -127,6 +131,7 @@ class Shell(Generic[S]):
         blocked = await parked.blocked_keys(tx, (taken.key for _, taken in fresh))
         messages = [t.received for _, t in fresh if t.received and t.key not in blocked]
         state = await self.decider.subscription.load(tx, messages)
+        failpoint("shell.loaded")
         for seq, taken in fresh:
             failure = (
                 parked.waits_behind(tx.now)
@@ -137,7 +142,9 @@ class Shell(Generic[S]):
                 blocked.add(taken.key)
                 batch.parked.append(Parked(taken.record, seq, taken.event_id, "retry", failure))
                 batch.count(taken, "parked")
+        failpoint("shell.saving")
         await self.decider.subscription.save(tx, state)
+        failpoint("shell.saved")
 
     async def _states(self, tx: Transaction, stated: Sequence[Stated], batch: Batch) -> None:
         for event_type, upsert in self.decider.subscription.states.items():

@@ -11,6 +11,7 @@ from common.database import Database, Transaction
 from common.deciding import Batch, Decider
 from common.due import pause
 from common.errors import Contended, Flood, Poison, Unavailable
+from common.failpoint import failpoint
 from common.message import State
 from common.parked import Parked, Patience
 from common.reading import Bad, Reading, Stated, Taken
@@ -47,6 +48,7 @@ class Sweep(Generic[S]):
             heads = await parked.take_heads(tx, limit)
             if not heads:
                 return 0
+            failpoint("sweeper.taken")
             readings = {h.row_id: self._decider.reader.read(h.record, tx.now) for h in heads}
             received = [
                 r.received for r in readings.values() if isinstance(r, Taken) and r.received
@@ -63,6 +65,8 @@ class Sweep(Generic[S]):
             for head, failure in failed:
                 await self._put_back(tx, head, failure, batch)
             await self._decider.announce(tx, batch)
+            failpoint("sweeper.committing")
+        failpoint("sweeper.committed")
         self._decider.report(batch)
         telemetry.REPLAYED.labels("handled").inc(len(heads) - len(failed))
         telemetry.REPLAYED.labels("failed").inc(len(failed))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from common.database import Database
 from common.errors import Refusal, Unavailable
+from common.failpoint import failpoint
 
 from order_service import handlers, idempotency
 from order_service.domain import Patience, PlaceOrder
@@ -169,6 +170,8 @@ class Intake:
                 outcomes = await handlers.place_orders(tx, commands, patience=self._patience)
                 refused = dict(_refusals(fresh, outcomes))
             await idempotency.release(tx, list(refused))
+            failpoint("intake.committing")
+        failpoint("intake.committed")
         return [
             known.get(each.row.slot) or refused.get(each.row.slot) or _placed(each.row)
             for each in submissions
