@@ -1,0 +1,124 @@
+"""Places orders as fast as they are accepted, or at a rate, and remembers when each was meant."""
+
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Self
+from uuid import uuid4
+
+import aiohttp
+from demo.replay import log_line
+from demo.shop import ACCEPTED, API, Customer
+
+from benchmarks.rig import SKUS, Rig
+
+CONNECTIONS = 64
+LINES = 2
+PAYMENT_METHOD = "pm_card_visa"
+
+
+class LoadError(Exception):
+    """A request that must be accepted was not: the figure would be one of something else."""
+
+
+@dataclass(slots=True)
+class Load:
+    """What was sent and answered; times are this process's `time.perf_counter()`, in seconds."""
+
+    began: float = field(default_factory=time.perf_counter)
+    meant: dict[str, float] = field(default_factory=dict)
+    """Order → when its request was to leave."""
+    answered: dict[str, float] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    """Lines of the client's own log, for the invariant checker."""
+
+    def to_accepted(self, *, after: float = 0.0) -> list[float]:
+        """Seconds from the intended send to the 202, of orders meant so long after the begin."""
+        return self.until(self.answered, after=after)
+
+    def until(self, seen: dict[str, float], *, after: float = 0.0) -> list[float]:
+        """Seconds from the intended send to when each order was seen."""
+        first = self.began + after
+        return [seen[order] - meant for order, meant in self.meant.items() if meant >= first]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    customer: Customer
+    key: str
+    body: bytes
+
+
+class Driver:
+    """A crowd of customers; `async with Driver(rig)`."""
+
+    def __init__(self, rig: Rig) -> None:
+        """Talk to the rig's order-service."""
+        self._rig = rig
+        self._http = aiohttp.ClientSession(
+            base_url=rig.services.url("order"),
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_raised: object) -> None:
+        await self._http.close()
+
+    async def burst(self, orders: int) -> Load:
+        """Send in a closed loop: a connection's next order leaves when its last one is answered."""
+        requests = self._requests(orders)
+        load = Load()
+
+        async def one_connection() -> None:
+            for request in requests:
+                await self._place(request, time.perf_counter(), load)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CONNECTIONS):
+                group.create_task(one_connection())
+        self._note(load)
+        return load
+
+    async def at_rate(self, rate: float, seconds: float) -> Load:
+        """Send in an open loop: an order each 1/rate s, whether the last one is answered or not."""
+        load = Load()
+        async with asyncio.TaskGroup() as group:
+            for number, request in enumerate(self._requests(round(rate * seconds))):
+                meant = load.began + number / rate
+                await asyncio.sleep(max(0.0, meant - time.perf_counter()))
+                group.create_task(self._place(request, meant, load))
+        self._note(load)
+        return load
+
+    def _requests(self, orders: int) -> Iterator[_Request]:
+        chosen = self._rig.random
+        for customer in itertools.islice(itertools.cycle(self._rig.customers), orders):
+            items = [
+                {"sku": sku, "quantity": chosen.randint(1, 3)} for sku in chosen.sample(SKUS, LINES)
+            ]
+            body = {"items": items, "paymentMethod": PAYMENT_METHOD}
+            yield _Request(customer, uuid4().hex, json.dumps(body, sort_keys=True).encode())
+
+    async def _place(self, request: _Request, meant: float, load: Load) -> None:
+        headers = {
+            "Authorization": f"Bearer {request.customer.access_token}",
+            "Idempotency-Key": request.key,
+            "Content-Type": "application/json",
+        }
+        async with self._http.post(f"{API}/orders", data=request.body, headers=headers) as answer:
+            content = await answer.json()
+        if answer.status != ACCEPTED:
+            message = f"POST /orders was answered {answer.status} {content.get('code')}"
+            raise LoadError(message)
+        order_id: str = content["orderId"]
+        load.meant[order_id], load.answered[order_id] = meant, time.perf_counter()
+        load.log.append(log_line(request.customer, request.key, request.body, order_id))
+
+    def _note(self, load: Load) -> None:
+        with self._rig.client_log.open("a") as log:
+            log.writelines(load.log)
