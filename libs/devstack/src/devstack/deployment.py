@@ -34,6 +34,8 @@ class Deployment:
         self._database = database or servers.admin_dsn
         self._prefix = prefix
         self._ports = {name: (ports or {}).get(name) or free_port() for name in SERVICES}
+        self.overrides: dict[str, Mapping[str, str]] = {}
+        """Service → settings that its next start gets beside or instead of the usual ones."""
 
     def url(self, service: str) -> str:
         """Return where a service answers, whether it runs or not."""
@@ -58,7 +60,7 @@ class Deployment:
             "JWT_PRIVATE_KEY_FILE": str(self._servers.signing_key),
             "JWT_JWKS_URL": f"{self.url('order')}/.well-known/jwks.json",
         }
-        return {**os.environ, **own}
+        return {**os.environ, **own, **self.overrides.get(service, {})}
 
     async def prepare(self) -> None:
         """Bring every schema and topic up to date."""
@@ -101,6 +103,10 @@ class Deployment:
     def pid(self, name: str, mode: str = "serve") -> int:
         """Return the process id of a running service."""
         return self._servers.processes[self._process_name(name, mode)].pid
+
+    def runs(self, name: str, mode: str = "serve") -> bool:
+        """Tell whether a service that was started has not ended yet."""
+        return self._process_name(name, mode) in self._servers.processes.pids
 
     async def _migrate(self, name: str) -> None:
         await self._servers.processes.run(self._program(name, "migrate", self.env(name)))
