@@ -10,6 +10,7 @@ from notification_service.domain.letters import (
     Letter,
     PutOff,
     Refused,
+    Untried,
     Unwanted,
 )
 from notification_service.domain.notices import Notice, Order
@@ -46,6 +47,7 @@ def letter(
         token=TOKEN,
         attempt=attempt,
         age=age,
+        lease_ends=0.0,
     )
 
 
@@ -139,3 +141,9 @@ def test_money_is_written_by_its_own_exponent(money: Money, written: str) -> Non
 
 def test_an_address_does_not_show_where_a_letter_is_printed() -> None:
     assert "ada@example.com" not in repr(letter())
+
+
+def test_a_letter_whose_turn_came_too_late_is_due_at_once_and_fails_at_no_age() -> None:
+    settled = letters.settle(letter(age=2 * TWO_DAYS), Untried(), give_up_after=TWO_DAYS)
+
+    assert (settled.status, settled.delay, settled.event) == ("PENDING", timedelta(), None)

@@ -3,16 +3,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 from common.database import Database
 from common.message import StateRecord, uuid7
-from notification_service.domain.letters import Delivered, Delivery, PutOff, Refused
+from notification_service.domain.letters import Delivered, Delivery, Letter, PutOff, Refused
 from notification_service.domain.notices import Notice, Order
 from notification_service.domain.words import Text
 from notification_service.messages import CustomerChanged, Money, OrderLine
-from notification_service.sending import Sender
+from notification_service.sending import LEASE_MARGIN, Sender
 from notification_service.store import customers, letters, notices
 
 from tests.support.waiting import eventually
@@ -148,3 +149,42 @@ async def test_no_address_is_logged(database: Database, capsys: pytest.CaptureFi
     logged = "".join(capsys.readouterr())
     assert "smtp_550" in logged
     assert ADDRESS not in logged
+
+
+async def test_a_letter_is_not_sent_when_its_lease_might_end_meanwhile(database: Database) -> None:
+    order_id = await owe(database)
+    channel = Pigeons()
+    sender = Sender(database, channel, TWO_DAYS)
+    too_short = channel.longest_attempt + LEASE_MARGIN
+    async with database.transaction() as tx:
+        (letter,) = await letters.lease_letters(tx, 10, uuid7(), too_short)
+
+    outcome = await sender.send(letter)
+    await sender.settle([(letter, outcome)])
+
+    assert channel.given == []
+    async with sending(database, channel):
+        await eventually(is_in(database, order_id, "SENT"))
+    assert len(channel.given) == 1
+
+
+async def test_a_hundred_letters_take_a_few_leases(database: Database) -> None:
+    order_ids = [await owe(database) for _ in range(100)]
+    channel, stop = Pigeons(), asyncio.Event()
+    loop = Sender(database, channel, TWO_DAYS).loop(concurrency=4)
+    sizes: list[int] = []
+
+    async def counted(*asked: Any) -> list[Letter]:
+        leased = await letters.lease_letters(*asked)
+        sizes.append(len(leased))
+        return leased
+
+    loop.lease = counted
+    running = asyncio.create_task(loop.run(stop))
+    for order_id in order_ids:
+        await eventually(is_in(database, order_id, "SENT"))
+    stop.set()
+    await running
+
+    assert sum(sizes) == len(set(channel.given)) == 100
+    assert len([size for size in sizes if size]) <= 4

@@ -18,6 +18,11 @@ from common.message import uuid7
 R = TypeVar("R")
 A = TypeVar("A")
 
+AHEAD = 64
+"""Rows leased beyond those being worked on: one lease and one settling carry dozens of rows."""
+_GATHERING, _BUSY = 0.005, 8
+"""While so many are in hand, settling waits so many seconds for more of them to finish."""
+
 _log = telemetry.get_logger()
 
 
@@ -52,7 +57,10 @@ class SweepLoop:
 
 @dataclass
 class DueLoop(Generic[R, A]):
-    """Leases due rows, works on each outside any transaction, settles outcomes in batches."""
+    """Leases due rows, works on each outside any transaction, settles outcomes in batches.
+
+    A row may wait for its turn: `work` looks first whether its lease still lasts for an attempt.
+    """
 
     name: str
     database: Database
@@ -66,45 +74,55 @@ class DueLoop(Generic[R, A]):
     poll: timedelta
     bell: str
     concurrency: int = 32
-    _working: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _in_hand: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _room: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    """Set while few enough are in hand to lease a whole batch more."""
     _finished: list[tuple[R, A]] = field(default_factory=list, init=False)
     _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Lease, work and settle until told to stop; then settle what was still in hand."""
         settling = asyncio.create_task(self._settle_all(stop))
+        turns = asyncio.Semaphore(self.concurrency)
+        most = self.concurrency + AHEAD
+        self._room.set()
         while not stop.is_set():
-            free = self.concurrency - len(self._working)
-            rows = await self._lease(free) if free else []
+            await self._room.wait()
+            wanted = most - len(self._in_hand)
+            rows = await self._lease(wanted)
             if rows:
                 failpoint("due.leased")
             for row in rows:
-                task = asyncio.create_task(self._work(row))
-                self._working.add(task)
-                task.add_done_callback(self._working.discard)
-            if free and len(rows) == free:
-                continue
-            if free:
+                task = asyncio.create_task(self._work(row, turns))
+                self._in_hand.add(task)
+                task.add_done_callback(self._put_down)
+            if len(self._in_hand) > most // 2:
+                self._room.clear()
+            if len(rows) < wanted:
                 await wait_either(stop, self.database, self.bell, self.poll)
-            else:
-                await asyncio.wait(self._working, return_when=asyncio.FIRST_COMPLETED)
-        if self._working:
-            await asyncio.wait(self._working)
+        if self._in_hand:
+            await asyncio.wait(self._in_hand)
         self._news.set()
         await settling
 
-    async def _lease(self, free: int) -> list[R]:
+    def _put_down(self, task: asyncio.Task[None]) -> None:
+        self._in_hand.discard(task)
+        if len(self._in_hand) <= (self.concurrency + AHEAD) // 2:
+            self._room.set()
+
+    async def _lease(self, most: int) -> list[R]:
         try:
             async with self.database.transaction() as tx:
-                return await self.lease(tx, free, uuid7(), self.lease_for)
+                return await self.lease(tx, most, uuid7(), self.lease_for)
         except (Unavailable, Contended) as error:
             _log.warning("lease waits", name=self.name, reason=str(error))
             await asyncio.sleep(0.1)
             return []
 
-    async def _work(self, row: R) -> None:
+    async def _work(self, row: R, turns: asyncio.Semaphore) -> None:
         try:
-            outcome = await self.work(row)
+            async with turns:
+                outcome = await self.work(row)
         except Exception:  # a bug: the lease runs out and the row is tried again
             _log.exception("work failed", name=self.name)
             return
@@ -114,8 +132,10 @@ class DueLoop(Generic[R, A]):
 
     async def _settle_all(self, stop: asyncio.Event) -> None:
         """Settle what is finished; what finishes meanwhile makes up the next batch."""
-        while not (stop.is_set() and not self._working and not self._finished):
+        while not (stop.is_set() and not self._in_hand and not self._finished):
             await self._news.wait()
+            if len(self._in_hand) >= _BUSY:
+                await asyncio.sleep(_GATHERING)
             self._news.clear()
             batch, self._finished = self._finished, []
             if batch:

@@ -36,6 +36,8 @@ _MAX_BATCH_BYTES = 512 * 1024
 """aiokafka sends one batch per partition per request, so large ones; the broker takes 1 MiB."""
 _BUSY_POLL, _REST_POLL = 0.01, 0.25
 """Seconds: what another process appended is seen soon while there is work, cheaply at rest."""
+_PATIENCE_PER_ROW, _MOST_PATIENCE = 0.0003, 0.02
+"""Seconds: under load the next read waits a little, so that rounds grow and each row costs less."""
 _UPKEEP = 2.0
 """Seconds between looks for free shards, freed keys and the size of the outbox."""
 _REFUSED_FOR_GOOD = (
@@ -144,6 +146,7 @@ class Relay:
                     if stop.is_set() and carried == 0:
                         return
                     if carried < _LIMIT:
+                        await asyncio.sleep(min(_MOST_PATIENCE, carried * _PATIENCE_PER_ROW))
                         bell = self._database.bell(outbox.BELL)
                         await bell.wait(_BUSY_POLL if carried else _REST_POLL)
         finally:

@@ -9,19 +9,18 @@ from common.database import Database
 from common.message import Said
 
 from notification_service.domain import letters
-from notification_service.domain.letters import Delivery, Letter
+from notification_service.domain.letters import Attempt, Letter
 from notification_service.store import letters as letter_store
 from notification_service.store import notices as notice_store
 from notification_service.store.notices import NoticeRow
 
 
 async def settle_letters(
-    database: Database, attempts: Sequence[tuple[Letter, Delivery]], *, give_up_after: timedelta
+    database: Database, attempts: Sequence[tuple[Letter, Attempt]], *, give_up_after: timedelta
 ) -> None:
     """Write what the attempts mean, and announce those that are over: both or neither."""
     settlements = [
-        letters.settle(letter, delivery, give_up_after=give_up_after)
-        for letter, delivery in attempts
+        letters.settle(letter, attempt, give_up_after=give_up_after) for letter, attempt in attempts
     ]
     async with database.transaction() as tx:
         written = await letter_store.save_settlements(tx, settlements)

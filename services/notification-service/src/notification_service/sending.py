@@ -1,5 +1,6 @@
 """Sends what is due."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,17 +12,19 @@ from common.due import DueLoop
 from notification_service import handlers
 from notification_service.channels import Channel
 from notification_service.domain import words
-from notification_service.domain.letters import Delivered, Delivery, Letter, Unwanted
+from notification_service.domain.letters import Attempt, Delivered, Letter, Untried, Unwanted
 from notification_service.store import letters as letter_store
 
 POLL = timedelta(milliseconds=250)
 """How late a notice may be found that another process wrote, or that waited for a customer."""
 
-MARGIN = timedelta(seconds=15)
-"""Beyond the longest attempt: a lease that ends earlier would send the e-mail twice.
+TURN = timedelta(seconds=10)
+"""How long a leased letter may wait for its turn.
 
-Not more: what a killed process had leased waits so long for another one.
+Not more: what a killed process had leased waits so much longer for another one.
 """
+LEASE_MARGIN = timedelta(seconds=5)
+"""Left of a lease beyond the longest attempt: nobody else may send while we still could."""
 
 _log = telemetry.get_logger()
 
@@ -34,7 +37,7 @@ class Sender:
     channel: Channel
     give_up_after: timedelta
 
-    def loop(self, *, concurrency: int) -> DueLoop[Letter, Delivery]:
+    def loop(self, *, concurrency: int) -> DueLoop[Letter, Attempt]:
         return DueLoop(
             "sending",
             database=self.database,
@@ -42,13 +45,19 @@ class Sender:
             work=self.send,
             settle=self.settle,
             concurrency=concurrency,
-            lease_for=self.channel.longest_attempt + MARGIN,
+            lease_for=self.channel.longest_attempt + TURN + LEASE_MARGIN,
             poll=POLL,
             bell=letter_store.SENDING_BELL,
         )
 
-    async def send(self, letter: Letter) -> Delivery:
-        """Make one attempt."""
+    @property
+    def _needed(self) -> float:
+        return (self.channel.longest_attempt + LEASE_MARGIN).total_seconds()
+
+    async def send(self, letter: Letter) -> Attempt:
+        """Make one attempt, unless the lease may end before the attempt does."""
+        if letter.lease_ends - time.monotonic() < self._needed:
+            return Untried()
         address = letter.customer.address
         if address is None:
             return Unwanted("customer_erased")
@@ -64,5 +73,5 @@ class Sender:
             )
         return delivery
 
-    async def settle(self, attempts: Sequence[tuple[Letter, Delivery]]) -> None:
+    async def settle(self, attempts: Sequence[tuple[Letter, Attempt]]) -> None:
         await handlers.settle_letters(self.database, attempts, give_up_after=self.give_up_after)

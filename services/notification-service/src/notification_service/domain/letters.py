@@ -41,6 +41,8 @@ class Letter:
     token: UUID
     attempt: int
     age: timedelta
+    lease_ends: float
+    """By `time.monotonic()`: afterwards another process may send it."""
 
     @property
     def language(self) -> str:
@@ -75,7 +77,13 @@ class Unwanted:
     code: str
 
 
+@dataclass(frozen=True, slots=True)
+class Untried:
+    """Its turn came too late: the lease might have ended before the attempt did."""
+
+
 Delivery: TypeAlias = Delivered | Refused | PutOff | Unwanted
+Attempt: TypeAlias = Delivery | Untried
 NoticeStatus = Literal["PENDING", "SENT", "FAILED", "SUPPRESSED"]
 
 
@@ -91,15 +99,17 @@ class Settlement:
     event: NotificationSent | NotificationFailed | NotificationSuppressed | None
 
 
-def settle(letter: Letter, delivery: Delivery, *, give_up_after: timedelta) -> Settlement:
+def settle(letter: Letter, attempt: Attempt, *, give_up_after: timedelta) -> Settlement:
     """Decide what an attempt means: told, never to be told, or to be tried again later."""
-    match delivery:
+    match attempt:
         case Delivered():
             return _ended(letter, "SENT", None)
         case Unwanted(code):
             return _ended(letter, "SUPPRESSED", code)
         case Refused(code):
             return _ended(letter, "FAILED", code)
+        case Untried():
+            return Settlement(letter.notice.key, letter.token, "PENDING", None, timedelta(), None)
         case PutOff(code) if letter.age >= give_up_after:
             return _ended(letter, "FAILED", f"gave_up_after_{code}")
         case PutOff(code):

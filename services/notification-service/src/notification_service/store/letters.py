@@ -1,5 +1,6 @@
 """Notices as due rows: leased for an attempt, settled by its outcome."""
 
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -20,6 +21,7 @@ async def lease_letters(
     tx: Transaction, limit: int, token: UUID, lease_for: timedelta
 ) -> list[Letter]:
     """Lease due notices of which order and customer are known, oldest first."""
+    lease_ends = time.monotonic() + lease_for.total_seconds()
     rows = await tx.fetch(
         """
         WITH due AS MATERIALIZED (
@@ -41,10 +43,10 @@ async def lease_letters(
         token,
         lease_for,
     )
-    return [_letter(row) for row in rows]
+    return [_letter(row, lease_ends) for row in rows]
 
 
-def _letter(row: asyncpg.Record) -> Letter:
+def _letter(row: asyncpg.Record, lease_ends: float) -> Letter:
     paid = row["amount"] is not None
     return Letter(
         notice=Notice(
@@ -64,6 +66,7 @@ def _letter(row: asyncpg.Record) -> Letter:
         token=row["lease_token"],
         attempt=row["attempt"],
         age=row["age"],
+        lease_ends=lease_ends,
     )
 
 
