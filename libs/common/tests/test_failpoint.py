@@ -1,7 +1,6 @@
 import signal
 import subprocess
 import sys
-import timeit
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,6 @@ DYING = "from common.failpoint import failpoint; failpoint('here.now'); print('a
 
 def test_nothing_happens_when_nobody_asks() -> None:
     failpoint.failpoint("shell.claimed", b"key")
-
-
-def test_a_place_costs_less_than_a_microsecond() -> None:
-    seconds = min(timeit.repeat(lambda: failpoint.failpoint("shell.claimed"), number=10_000))
-
-    assert seconds / 10_000 < 1e-6
 
 
 def test_a_failure_happens_as_often_as_asked_and_only_there(tmp_path: Path) -> None:
