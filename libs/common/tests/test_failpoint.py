@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+import timeit
 from pathlib import Path
 
 import pytest
