@@ -107,7 +107,7 @@ class StrictRoute(APIRoute):
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        takes_body = self.body_field is not None
+        body = self.body_field
         response_class = self.response_class
         if isinstance(response_class, DefaultPlaceholder):
             response_class = response_class.value
@@ -115,10 +115,12 @@ class StrictRoute(APIRoute):
 
         async def strict(request: Request) -> Response:
             _check_accept(request.headers.get("accept"), offered)
-            if not takes_body:
+            if body is None:
                 return await handle(request)
-            _check_content_type(request.headers.get("content-type", ""))
-            return await handle(_StrictRequest(request.scope, request.receive))
+            request = _StrictRequest(request.scope, request.receive)
+            if body.field_info.is_required() or await request.body():
+                _check_content_type(request.headers.get("content-type", ""))
+            return await handle(request)
 
         return strict
 

@@ -13,7 +13,7 @@ from fastapi import Query, Request, Response
 from pydantic import AwareDatetime
 
 from order_service import handlers, idempotency
-from order_service.api.bodies import CancelBody, read_body
+from order_service.api.bodies import CancelBody
 from order_service.api.paging import PageQuery, link_next
 from order_service.api.parts import (
     STAFF,
@@ -124,10 +124,13 @@ async def get_order_timeline(order_id: UUID, caller: Caller, parts: PartsOf) -> 
     "/orders/{order_id}/cancel", status_code=HTTPStatus.ACCEPTED, response_model=OrderAccepted
 )
 async def cancel_order(
-    order_id: UUID, key: IdempotencyKey, caller: Caller, parts: PartsOf, request: Request
+    order_id: UUID,
+    key: IdempotencyKey,
+    caller: Caller,
+    parts: PartsOf,
+    body: CancelBody | None = None,
 ) -> Response:
     """Ask for the end of an order; it is over when inventory and payment have answered."""
-    body = await read_body(request, CancelBody) if await request.body() else CancelBody()
     accepted = OrderAccepted(
         order_id=order_id,
         status=Status.CANCELLING,
@@ -136,7 +139,7 @@ async def cancel_order(
     )
     row = KeyRow(
         slot=Slot(caller.id, CANCEL_ROUTE, key),
-        fingerprint=idempotency.fingerprint(body, str(order_id)),
+        fingerprint=idempotency.fingerprint(body or CancelBody(), str(order_id)),
         status=HTTPStatus.ACCEPTED,
         body=accepted.model_dump_json().encode(),
         order_id=None,
