@@ -53,7 +53,14 @@ rootLogger.level=warn
 rootLogger.appenderRef.console.ref=console
 """
 
-_JVM = ("-Xmx512m", "-Xms256m", "-XX:+UseSerialGC", "-XX:-UsePerfData")
+_JVM = (
+    "-Xmx512m",
+    "-Xms256m",
+    "-XX:+UseSerialGC",
+    "-XX:-UsePerfData",
+    # A broker that lives for minutes never earns back what the second compiler costs.
+    "-XX:TieredStopAtLevel=1",
+)
 
 
 def fetch_jars(cache: Path) -> list[Path]:
@@ -73,7 +80,7 @@ async def start(processes: Processes, state: Path, cache: Path) -> str:
     format_storage = ["kafka.tools.StorageTool", "format", "--standalone"]
     identity = [f"--cluster-id={_cluster_id()}", "-c", config]  # an id may begin with a dash
     await processes.run(
-        Program("kafka-format", [*java, "-XX:TieredStopAtLevel=1", *format_storage, *identity])
+        Program("kafka-format", [*java, *format_storage, *identity])
     )
     broker = processes.spawn(Program("kafka", [*java, "kafka.Kafka", config], patience=0))
     await _serving(broker, port)

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from time import time_ns
 
+import uvloop
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from devstack.ports import LOCALHOST, accepts, free_port
@@ -67,7 +68,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where the .eml files go")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    asyncio.run(serve(given.host, given.port, given.folder))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(given.host, given.port, given.folder))
 
 
 if __name__ == "__main__":
