@@ -25,13 +25,6 @@ class Record:
     value: bytes | None
     headers: Sequence[tuple[bytes, bytes]]
 
-    def header(self, name: bytes) -> str | None:
-        """Read the last header of that name; raises UnicodeDecodeError when it is no text."""
-        for each, value in reversed(self.headers):
-            if each == name:
-                return value.decode()
-        return None
-
 
 @dataclass(frozen=True, slots=True)
 class Failure:

@@ -23,6 +23,9 @@ AHEAD = 64
 _GATHERING, _BUSY = 0.005, 8
 """While so many are in hand, settling waits so many seconds for more of them to finish."""
 
+_SOONEST = timedelta(milliseconds=50)
+"""The first wait after work; each look that finds nothing doubles it, up to the loop's `poll`."""
+
 _log = telemetry.get_logger()
 
 
@@ -72,6 +75,7 @@ class DueLoop(Generic[R, A]):
     """Apply a batch of outcomes in a transaction of its own."""
     lease_for: timedelta
     poll: timedelta
+    """The longest time between two looks: what another process made due is found that late."""
     bell: str
     concurrency: int = 32
     _in_hand: set[asyncio.Task[None]] = field(default_factory=set, init=False)
@@ -86,6 +90,7 @@ class DueLoop(Generic[R, A]):
         turns = asyncio.Semaphore(self.concurrency)
         most = self.concurrency + AHEAD
         self._room.set()
+        wait = _SOONEST
         while not stop.is_set():
             await self._room.wait()
             wanted = most - len(self._in_hand)
@@ -98,8 +103,9 @@ class DueLoop(Generic[R, A]):
                 task.add_done_callback(self._put_down)
             if len(self._in_hand) > most // 2:
                 self._room.clear()
+            wait = _SOONEST if rows else min(wait * 2, self.poll)
             if len(rows) < wanted:
-                await wait_either(stop, self.database, self.bell, self.poll)
+                await wait_either(stop, self.database, self.bell, wait)
         if self._in_hand:
             await asyncio.wait(self._in_hand)
         self._news.set()

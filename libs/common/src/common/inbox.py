@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 from uuid import UUID
 
@@ -56,11 +57,19 @@ def check_id(event_id: UUID, now: datetime) -> bool:
     """
     if event_id.version != _UUID7:
         raise Poison(f"ce_id is a UUID of version {event_id.version}, not 7")
-    age = now.timestamp() - (event_id.int >> 80) / 1000
-    if -age > _AHEAD.total_seconds():
+    oldest, newest = _window(now)
+    made = event_id.int >> 80
+    if made > newest:
         raise Poison("ce_id is more than a day ahead of the clock")
-    oldest = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=INBOX_DAYS - 1)
-    return now.timestamp() - age >= oldest.timestamp()
+    return made >= oldest
+
+
+@lru_cache(maxsize=4)
+def _window(now: datetime) -> tuple[float, float]:
+    """Give the bounds of what can be claimed, in ms since 1970; a batch asks with one `now`."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    oldest = midnight - timedelta(days=INBOX_DAYS - 1)
+    return oldest.timestamp() * 1000, (now + _AHEAD).timestamp() * 1000
 
 
 async def claim(tx: Transaction, records: Sequence[Record]) -> Claim:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from uuid import UUID
 
 from aiokafka.partitioner import murmur2
 
 from common import avro, telemetry
 from common.database import Transaction
-from common.message import Event, Said, Tombstone
+from common.message import Said, Tombstone
 
 BELL = "outbox"
 """Rung at commit, so that the relay of this process need not wait for its next poll."""
@@ -92,29 +92,36 @@ def _finished(said: Said, now: str) -> OutboxRow:
     else:
         topic, type_name, key = event.TOPIC, event.type_name(), event.key()
         payload = avro.encode(event)
-    headers = _headers(said, topic=topic, type_name=type_name, key=key, now=now)
+    headers = [*_headers_of_type(topic, type_name, tombstone=payload is None)]
+    headers += ((name, value.encode()) for name, value in _own_headers(said, key, now) if value)
     return OutboxRow(said.event_id, topic, key.encode(), type_name, payload, headers)
 
 
-def _headers(
-    said: Said, *, topic: str, type_name: str, key: str, now: str
-) -> list[tuple[bytes, bytes]]:
-    cause = said.cause
-    event = said.event
-    schema = f"urn:pedido:schema:{avro.schema_id(event)}" if isinstance(event, Event) else None
+@cache
+def _headers_of_type(
+    topic: str, type_name: str, *, tombstone: bool
+) -> tuple[tuple[bytes, bytes], ...]:
     headers = {
         "ce_specversion": "1.0",
-        "ce_id": str(said.event_id),
         "ce_source": f"/{avro.source_of(topic)}",
         "ce_type": type_name,
-        "ce_subject": key,
-        "ce_time": now,
-        "ce_dataschema": schema,
         "content-type": "application/avro",
-        "ce_correlationid": cause.correlation_id if cause else telemetry.correlation_id.get(),
-        "ce_causationid": str(cause.event_id) if cause and cause.event_id else None,
-        # Captured here: by the time the relay sends it, the request is long over.
-        "traceparent": cause.traceparent if cause else telemetry.traceparent.get(),
-        "ce_version": None if said.version is None else str(said.version),
     }
-    return [(name.encode(), value.encode()) for name, value in headers.items() if value]
+    if not tombstone:
+        headers["ce_dataschema"] = f"urn:pedido:schema:{avro.contract().ids[topic, type_name]}"
+    return tuple((name.encode(), value.encode()) for name, value in headers.items())
+
+
+def _own_headers(said: Said, key: str, now: str) -> Iterator[tuple[bytes, str | None]]:
+    cause = said.cause
+    yield b"ce_id", str(said.event_id)
+    yield b"ce_subject", key
+    yield b"ce_time", now
+    yield (
+        b"ce_correlationid",
+        cause.correlation_id if cause else telemetry.correlation_id.get(),
+    )
+    yield b"ce_causationid", str(cause.event_id) if cause and cause.event_id else None
+    # Captured here: by the time the relay sends it, the request is long over.
+    yield b"traceparent", cause.traceparent if cause else telemetry.traceparent.get()
+    yield b"ce_version", None if said.version is None else str(said.version)

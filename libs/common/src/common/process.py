@@ -45,6 +45,9 @@ MODES = {
 _PARTITION_UPKEEP = 3600.0
 """Seconds; partitions exist two days ahead, so many hours may be missed."""
 
+_COLLECT_AFTER = 10_000
+"""Objects: a batch makes thousands that live as long as it does; 700 would walk them often."""
+
 _log = telemetry.get_logger()
 
 
@@ -200,6 +203,7 @@ class Process:
         serving = asyncio.create_task(server.serve())
         # What lives as long as the process need not be walked by each collection.
         gc.freeze()
+        gc.set_threshold(_COLLECT_AFTER, 20, 50)
         stopping = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait(
             {stopping, serving, relay, *parts}, return_when=asyncio.FIRST_COMPLETED

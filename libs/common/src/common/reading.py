@@ -81,6 +81,7 @@ class Stated:
 
 
 Reading = Ignored | TooOld | Bad | Taken | Stated
+_Headers = Mapping[bytes, bytes]
 
 
 class Reader:
@@ -99,43 +100,46 @@ class Reader:
 
     def read(self, record: Record, now: datetime) -> Reading:
         """Look at the type first, then decode this record alone: a bad one spoils no other."""
+        headers = dict(record.headers)  # of two with one name, the last counts
         try:
-            type_name = _text(record, b"ce_type")
+            type_name = _text(headers, b"ce_type")
             if event_type := self._states.get(record.topic):
-                return _stated(record, event_type, type_name)
+                return _stated(record, headers, event_type, type_name)
             wanted = self._wanted.get((record.topic, type_name))
             if wanted is None:
                 return Ignored(record, type_name)
-            return _taken(record, wanted, now)
+            return _taken(record, headers, wanted, now)
         except Poison as reason:
             return Bad(record, reason)
 
 
-def _text(record: Record, name: bytes) -> str:
+def _text(headers: _Headers, name: bytes) -> str:
     try:
-        value = record.header(name)
+        text = headers.get(name, b"").decode()
     except UnicodeDecodeError as error:
         raise Poison(f"header {name.decode()} is not UTF-8") from error
-    if not value:
+    if not text:
         raise Poison(f"header {name.decode()} is missing")
-    return value
+    return text
 
 
-def _uuid(record: Record, name: bytes) -> UUID:
-    text = _text(record, name)
+def _optional_text(headers: _Headers, name: bytes) -> str | None:
+    return _text(headers, name) if name in headers else None
+
+
+def _uuid(headers: _Headers, name: bytes) -> UUID:
+    text = _text(headers, name)
     try:
         return UUID(text)
     except ValueError as error:
         raise Poison(f"header {name.decode()} is not a UUID") from error
 
 
-def _optional_text(record: Record, name: bytes) -> str | None:
-    return _text(record, name) if any(each == name for each, _ in record.headers) else None
-
-
-def _taken(record: Record, event_type: type[Event], now: datetime) -> Taken | TooOld:
-    _check_source(record)
-    event_id = _uuid(record, b"ce_id")
+def _taken(
+    record: Record, headers: _Headers, event_type: type[Event], now: datetime
+) -> Taken | TooOld:
+    _check_source(record, headers)
+    event_id = _uuid(headers, b"ce_id")
     if not inbox.check_id(event_id, now):
         return TooOld(record, event_type.type_name())
     if not record.key or record.value is None:
@@ -147,11 +151,10 @@ def _taken(record: Record, event_type: type[Event], now: datetime) -> Taken | To
         return Taken(record, event_id, None, skew, digest)
     if event.key().encode() != record.key:
         raise Poison(f"the key is not the event's {event_type.KEY}")
-    return Taken(record, event_id, _received(record, event_id, event), None, digest)
+    return Taken(record, event_id, _received(record, headers, event_id, event), None, digest)
 
 
-def _received(record: Record, event_id: UUID, event: Event) -> Received:
-    caused = _optional_text(record, b"ce_causationid")
+def _received(record: Record, headers: _Headers, event_id: UUID, event: Event) -> Received:
     return Received(
         event=event,
         event_id=event_id,
@@ -159,16 +162,16 @@ def _received(record: Record, event_id: UUID, event: Event) -> Received:
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
-        occurred_at=_time(record),
-        correlation_id=_optional_text(record, b"ce_correlationid") or str(event_id),
-        causation_id=_uuid(record, b"ce_causationid") if caused else None,
-        traceparent=_optional_text(record, b"traceparent"),
+        occurred_at=_time(headers),
+        correlation_id=_optional_text(headers, b"ce_correlationid") or str(event_id),
+        causation_id=_uuid(headers, b"ce_causationid") if b"ce_causationid" in headers else None,
+        traceparent=_optional_text(headers, b"traceparent"),
     )
 
 
-def _time(record: Record) -> datetime:
+def _time(headers: _Headers) -> datetime:
     try:
-        moment = datetime.fromisoformat(_text(record, b"ce_time"))
+        moment = datetime.fromisoformat(_text(headers, b"ce_time"))
     except ValueError as error:
         raise Poison("header ce_time is not RFC 3339") from error
     if moment.tzinfo is None:
@@ -176,11 +179,11 @@ def _time(record: Record) -> datetime:
     return moment
 
 
-def _check_source(record: Record) -> None:
+def _check_source(record: Record, headers: _Headers) -> None:
     """Believe only the one producer that the topic has: a topic is input like any other."""
-    if not all(_is_text(name) for name, _ in record.headers):
+    if not all(_is_text(name) for name in headers):
         raise Poison("a header's name is not UTF-8")
-    if _text(record, b"ce_source") != f"/{avro.source_of(record.topic)}":
+    if _text(headers, b"ce_source") != f"/{avro.source_of(record.topic)}":
         raise Poison("ce_source is not this topic's producer")
 
 
@@ -191,16 +194,18 @@ def _is_text(name: bytes) -> bool:
         return False
 
 
-def _stated(record: Record, event_type: type[Event], type_name: str) -> Stated | Ignored:
+def _stated(
+    record: Record, headers: _Headers, event_type: type[Event], type_name: str
+) -> Stated | Ignored:
     if type_name != event_type.type_name():
         return Ignored(record, type_name)
-    _check_source(record)
+    _check_source(record, headers)
     if not record.key:
         raise Poison("a state record needs a key")
-    version = _text(record, b"ce_version")
+    version = _text(headers, b"ce_version")
     if not version.isascii() or not version.isdigit() or len(version) > 18:  # noqa: PLR2004  fits a bigint
         raise Poison("header ce_version is not a counter")
-    event_id = _uuid(record, b"ce_id")
+    event_id = _uuid(headers, b"ce_id")
     try:
         key = record.key.decode()
         event = avro.decode(record.value, event_type) if record.value is not None else None

@@ -34,8 +34,10 @@ _LIMIT = 500
 """Rows of one read: enough to fill a request to each partition, short enough to stay fresh."""
 _MAX_BATCH_BYTES = 512 * 1024
 """aiokafka sends one batch per partition per request, so large ones; the broker takes 1 MiB."""
-_BUSY_POLL, _REST_POLL = 0.01, 0.25
-"""Seconds: what another process appended is seen soon while there is work, cheaply at rest."""
+_BUSY_POLL, _REST_POLL = 0.01, 1.0
+"""Seconds: what another process appended is seen soon while there is work, cheaply at rest.
+
+Each empty read doubles the wait, from the first to the second."""
 _PATIENCE_PER_ROW, _MOST_PATIENCE = 0.0003, 0.02
 """Seconds: under load the next read waits a little, so that rounds grow and each row costs less."""
 _UPKEEP = 2.0
@@ -136,6 +138,7 @@ class Relay:
     async def _own_and_carry(self, stop: asyncio.Event) -> None:
         owned = _Owned(await self._database.connect_direct())
         loop = asyncio.get_running_loop()
+        wait = _BUSY_POLL
         try:
             with failures_named():
                 while True:
@@ -145,10 +148,10 @@ class Relay:
                     carried = await self._carry(owned)
                     if stop.is_set() and carried == 0:
                         return
+                    wait = _BUSY_POLL if carried else min(wait * 2, _REST_POLL)
                     if carried < _LIMIT:
                         await asyncio.sleep(min(_MOST_PATIENCE, carried * _PATIENCE_PER_ROW))
-                        bell = self._database.bell(outbox.BELL)
-                        await bell.wait(_BUSY_POLL if carried else _REST_POLL)
+                        await self._database.bell(outbox.BELL).wait(wait)
         finally:
             telemetry.OUTBOX_LEADER.set(0)
             owned.connection.terminate()

@@ -18,7 +18,7 @@ from common.reading import Bad, Reading, Stated, Taken
 
 S = TypeVar("S", bound=State)
 
-_SOONEST, _LATEST = 0.05, 2.0
+_SOONEST, _LATEST = 0.05, 5.0
 """Seconds between looks: another process may park a message, and nobody rings for it."""
 
 
@@ -117,22 +117,27 @@ class Sweeper:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until told to stop; a database that is away is waited for."""
+        wait = _SOONEST
         while not stop.is_set():
-            wait = _LATEST
             try:
                 await self._consumer.look_for_halt()  # a restart must not sweep on
-                if not self._consumer.halted:
-                    wait = await self._round()
+                wait = _LATEST if self._consumer.halted else await self._round(wait)
             except (Unavailable, Contended):
                 wait = _LATEST
             except Flood as flood:
                 await self._consumer.halt(str(flood))
             await pause(stop, wait)
 
-    async def _round(self) -> float:
-        while await self._sweep.once():
-            pass
+    async def _round(self, last_wait: float) -> float:
+        """Try all that is due; answers how many seconds to wait before the next round."""
+        again = min(last_wait * 2, _LATEST)  # what is due may stand behind what never will be
+        while (due_in := await self._due_in()) <= 0 and await self._sweep.once():
+            again = _SOONEST
+        return min(due_in, _LATEST) if due_in > 0 else again
+
+    async def _due_in(self) -> float:
+        """Say in how many seconds the next message is due, and measure what waits."""
         async with self._database.transaction() as tx:
             telemetry.PARKED_KEYS.set(await parked.count_blocked_keys(tx))
             due_in = await parked.next_due_in(tx)
-        return min(max(_SOONEST, due_in), _LATEST) if due_in is not None else _LATEST
+        return _LATEST if due_in is None else due_in

@@ -79,9 +79,7 @@ async def start(processes: Processes, state: Path, cache: Path) -> str:
     java = _java(jars, state)
     format_storage = ["kafka.tools.StorageTool", "format", "--standalone"]
     identity = [f"--cluster-id={_cluster_id()}", "-c", config]  # an id may begin with a dash
-    await processes.run(
-        Program("kafka-format", [*java, *format_storage, *identity])
-    )
+    await processes.run(Program("kafka-format", [*java, *format_storage, *identity]))
     broker = processes.spawn(Program("kafka", [*java, "kafka.Kafka", config], patience=0))
     await _serving(broker, port)
     return f"{LOCALHOST}:{port}"

@@ -15,7 +15,7 @@ from notification_service.domain import words
 from notification_service.domain.letters import Attempt, Delivered, Letter, Untried, Unwanted
 from notification_service.store import letters as letter_store
 
-POLL = timedelta(milliseconds=250)
+POLL = timedelta(seconds=1)
 """How late a notice may be found that another process wrote, or that waited for a customer."""
 
 TURN = timedelta(seconds=10)

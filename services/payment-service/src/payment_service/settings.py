@@ -40,7 +40,7 @@ class Settings(ProcessSettings, KafkaSettings, JwtSettings):
         description="how long one process may work on a payment; a killed one holds it for as long",
     )
     payment_poll: Duration = Field(
-        timedelta(milliseconds=500),
+        timedelta(seconds=1),
         gt=timedelta(0),
         description="how late a payment may be found that another process made due",
     )
