@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,26 +17,63 @@ from common.settings import JwtIssuerSettings
 from devstack.deployment import Deployment
 from devstack.keys import create_signing_key
 from devstack.stack import Stack
+from pedido.__main__ import main
 from pydantic import SecretStr
 
 ORDER = "01a20d2e-57c8-766d-99f5-bf775b098884"
 NOWHERE = "http://127.0.0.1:9"
 
 
+@dataclass(frozen=True)
+class Ran:
+    """What a caller sees of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Pedido = Callable[..., Ran]
+
+
+@pytest.fixture
 def pedido(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Pedido:
+    """Run commands in this process: to import everything anew takes a second."""
+
+    def run(*words: str, cwd: Path = tmp_path, env: dict[str, str] | None = None) -> Ran:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["pedido", *words])
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        monkeypatch.setattr(os, "environ", basics() | (env or {}))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return Ran(code, *capsys.readouterr())
+
+    return run
+
+
+def program(
     *words: str, cwd: Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME"}}
     return subprocess.run(  # noqa: S603
         [sys.executable, "-m", "pedido", *words],
         cwd=cwd,
-        env=kept | (env or {}),
+        env=basics() | (env or {}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=50,
         check=False,
     )
+
+
+def basics() -> dict[str, str]:
+    """Keep no address of this process's own environment."""
+    return {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
 
 
 def signed(key: str, role: str, life: timedelta = timedelta(minutes=15)) -> str:
@@ -56,8 +96,8 @@ def signed(key: str, role: str, life: timedelta = timedelta(minutes=15)) -> str:
     ],
     ids=["verb", "output", "id", "path", "negative", "shell", "service", "no note", "none"],
 )
-def test_wrong_usage_is_said_and_exits_with_2(tmp_path: Path, words: tuple[str, ...]) -> None:
-    ran = pedido(*words, cwd=tmp_path, env={"ORDER_URL": NOWHERE, "PEDIDO_TOKEN": "t"})
+def test_wrong_usage_is_said_and_exits_with_2(pedido: Pedido, words: tuple[str, ...]) -> None:
+    ran = pedido(*words, env={"ORDER_URL": NOWHERE, "PEDIDO_TOKEN": "t"})
 
     assert ran.returncode == 2
     assert ran.stdout == ""
@@ -78,25 +118,23 @@ def test_wrong_usage_is_said_and_exits_with_2(tmp_path: Path, words: tuple[str, 
     ids=["no address", "no token", "no answer", "control", "no url", "no broker", "no key"],
 )
 def test_what_can_t_be_reached_is_said_in_one_line(
-    tmp_path: Path, words: tuple[str, ...], env: dict[str, str], told: str
+    pedido: Pedido, words: tuple[str, ...], env: dict[str, str], told: str
 ) -> None:
-    ran = pedido(*words, cwd=tmp_path, env=env)
+    ran = pedido(*words, env=env)
 
     assert ran.returncode == 2
     assert told in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
-def test_a_question_nobody_answers_changes_nothing(tmp_path: Path) -> None:
-    ran = pedido(
-        "saga", "retry", ORDER, cwd=tmp_path, env={"ORDER_URL": NOWHERE, "PEDIDO_TOKEN": "t"}
-    )
+def test_a_question_nobody_answers_changes_nothing(pedido: Pedido) -> None:
+    ran = pedido("saga", "retry", ORDER, env={"ORDER_URL": NOWHERE, "PEDIDO_TOKEN": "t"})
 
     assert ran.returncode == 1
     assert "does not answer" not in ran.stderr
 
 
-def test_addresses_are_found_in_a_file_above(tmp_path: Path) -> None:
+def test_addresses_are_found_in_a_file_above(tmp_path: Path, pedido: Pedido) -> None:
     key = create_signing_key(tmp_path / "key.pem")
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local" / "stack.env").write_text(f"JWT_PRIVATE_KEY_FILE={key}\n")
@@ -108,7 +146,7 @@ def test_addresses_are_found_in_a_file_above(tmp_path: Path) -> None:
 
 
 def test_help_names_every_verb(tmp_path: Path) -> None:
-    ran = pedido("--help", cwd=tmp_path)
+    ran = program("--help", cwd=tmp_path)
 
     verbs = "doctor lag outbox events invariants dlt parked saga consumers rewind token login"
     assert all(verb in ran.stdout for verb in verbs.split())
@@ -123,7 +161,7 @@ async def test_sagas_are_listed_as_json_for_operators_alone(
     key = stack.signing_key.read_text()
 
     def asked(token: str) -> subprocess.CompletedProcess[str]:
-        return pedido(
+        return program(
             "--output", "json", "saga", "list", cwd=tmp_path, env=env | {"PEDIDO_TOKEN": token}
         )
 
