@@ -55,6 +55,7 @@ plain = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x0
 documents = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | plain,
     lambda inner: st.lists(inner) | st.dictionaries(plain, inner),
+    max_leaves=20,
 )
 
 

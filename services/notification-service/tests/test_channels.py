@@ -198,8 +198,8 @@ async def test_a_server_that_says_nothing_is_asked_again_later() -> None:
 
 async def test_a_server_that_answers_each_step_just_in_time_is_too_slow() -> None:
     async with (
-        _office(Postmaster(dawdle=0.35)) as office,
-        _channel(office.port, answer_timeout=0.5) as email,
+        _office(Postmaster(dawdle=0.17)) as office,
+        _channel(office.port, answer_timeout=0.2) as email,
     ):
         delivery = await email.deliver(NOTICE, TEXT, ADA)
 

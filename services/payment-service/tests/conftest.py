@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -34,10 +35,23 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
 @pytest_asyncio.fixture
 async def provider(gateway: RunningGateway) -> AsyncIterator[Provider]:
     """Speak to the simulator as the service does, with less patience."""
+    async with speaking(gateway, patience=timedelta(seconds=2)) as provider:
+        yield provider
+
+
+@pytest_asyncio.fixture
+async def hasty_provider(gateway: RunningGateway) -> AsyncIterator[Provider]:
+    """Speak to the simulator with hardly any patience."""
+    async with speaking(gateway, patience=timedelta(seconds=0.2)) as provider:
+        yield provider
+
+
+@asynccontextmanager
+async def speaking(gateway: RunningGateway, patience: timedelta) -> AsyncIterator[Provider]:
     client = Client(
         url=gateway.url,
         key=GATEWAY_KEY,
-        timeout=timedelta(seconds=2),
+        timeout=patience,
         connections=8,
         breaker=Breaker("test", failures=100, open_for=timedelta(seconds=1)),
     )

@@ -147,11 +147,11 @@ async def test_an_answer_that_is_lost_comes_again_under_the_same_key(
 
 
 async def test_a_time_out_is_unknown_and_the_same_key_tells(
-    provider: Provider, gateway: RunningGateway
+    hasty_provider: Provider, provider: Provider, gateway: RunningGateway
 ) -> None:
     first = errand("pm_timeout")
 
-    assert await provider.call(first) == Unknown("TimeoutError")
+    assert await hasty_provider.call(first) == Unknown("TimeoutError")
     answer = await provider.call(again(first))
 
     assert isinstance(answer, Succeeded | Postponed)
