@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
 import till
 from common.consumer import Consumer
@@ -20,6 +21,7 @@ from common.process import Process, ProcessSettings, Program, Service
 from common.relay import Relay
 from common.settings import KafkaSettings
 from devstack.ports import free_port
+from fastapi import Request
 from pydantic import SecretStr
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ class NeverStops:
         await asyncio.Event().wait()
 
 
-def service_of(*loops: Loop) -> Service:
+def service_of(*loops: Loop, trusted_proxies: str = "") -> Service:
     """Build a service whose API is all that runs: neither database nor broker is asked."""
     settings = Settings(
         app_env="test",
@@ -68,6 +70,7 @@ def service_of(*loops: Loop) -> Service:
         db_schema="inventory",
         kafka_bootstrap_servers="127.0.0.1:9",
         shutdown_timeout="500ms",
+        trusted_proxies=trusted_proxies,
     )
     database = Database(settings, name="till")
     health = Health()
@@ -101,6 +104,28 @@ async def test_the_exit_code_tells_how_it_ended(loop: Loop, code: int) -> None:
 
     assert await Process(service, "api").run() == code
     assert service.health.draining
+
+
+@pytest.mark.parametrize(
+    ("trusted", "told"),
+    [("", "http 10.1.2.3"), ("10.9.9.9", "http 10.1.2.3"), ("10.1.2.3", "https 6.6.6.6")],
+    ids=["no proxy", "another proxy", "the proxy"],
+)
+async def test_only_a_trusted_proxy_tells_who_is_calling(trusted: str, told: str) -> None:
+    service = service_of(trusted_proxies=trusted)
+
+    @service.api.get("/caller")
+    async def tell(request: Request) -> str:
+        return f"{request.url.scheme} {request.client.host if request.client else ''}"
+
+    config = Process(service, "api")._server().config
+    config.load()
+    transport = httpx2.ASGITransport(app=config.loaded_app, client=("10.1.2.3", 4567))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://till") as http:
+        forged = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https"}
+        answer = await http.get("/caller", headers=forged)
+
+    assert answer.json() == told
 
 
 @pytest.fixture

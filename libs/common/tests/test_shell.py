@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
+import prometheus_client
 import pytest
 import till
 from common.database import Database
@@ -81,26 +82,47 @@ async def test_a_poison_record_ends_alone_in_the_dead_letter_topic(
     good = [till.record(uuid7(), offset=0), till.record(uuid7(), offset=2)]
     bad = till.record(uuid7(), offset=1, **changed)
 
+    before = alarms()
     shell = till.shell(database)
     await handle(shell, good[0], bad, good[1])
     await handle(shell, good[0], bad, good[1])
 
     assert await admin.fetchval("SELECT count(*) FROM till WHERE n = 1") == 2
-    letters = await admin.fetch("SELECT * FROM outbox WHERE topic = 'inventory-service.dlt'")
-    assert [(row["aggregateid"], row["payload"]) for row in letters] == [(bad.key, bad.value)]
+    assert await letters(admin) == [(bad.key, bad.value)]
     assert await admin.fetchval("SELECT state FROM parked") == "skipped"
     assert await admin.fetchval("SELECT next_offset FROM positions") == 3
+    assert alarms() == before + 1
 
 
-async def test_a_known_id_with_other_content_is_poison(database: Database, admin: Admin) -> None:
+@pytest.mark.parametrize("batches", [1, 2], ids=["in one batch", "in two batches"])
+async def test_a_known_id_with_other_content_is_poison(
+    database: Database, admin: Admin, batches: int
+) -> None:
     event_id = uuid7()
+    true = till.record(uuid7(), event_id=event_id, offset=0)
+    false = till.record(uuid7(), event_id=event_id, offset=1)
+    before = alarms()
     shell = till.shell(database)
-    await handle(shell, till.record(uuid7(), event_id=event_id))
 
-    await handle(shell, till.record(uuid7(), event_id=event_id, offset=1))
+    for batch in ([true, false], [false]) if batches == 1 else ([true], [false], [false]):
+        await handle(shell, *batch)
 
-    assert await admin.fetchval("SELECT count(*) FROM till") == 1
-    assert await admin.fetchval("SELECT count(*) FROM parked WHERE state = 'skipped'") == 1
+    counted = await admin.fetch("SELECT order_id::text FROM till")
+    assert [row["order_id"].encode() for row in counted] == [true.key]
+    assert await letters(admin) == [(false.key, false.value)]
+    assert await admin.fetchval("SELECT state FROM parked") == "skipped"
+    assert alarms() == before + 1
+
+
+async def letters(admin: Admin) -> list[tuple[bytes, bytes]]:
+    rows = await admin.fetch("SELECT * FROM outbox WHERE topic = 'inventory-service.dlt'")
+    return [(row["aggregateid"], row["payload"]) for row in rows]
+
+
+def alarms() -> float:
+    """Read what the alert on dead letters looks at."""
+    labels = {"reason": "common.errors.Poison"}
+    return prometheus_client.REGISTRY.get_sample_value("pedido_dlt_messages_total", labels) or 0
 
 
 async def test_a_type_not_decided_on_is_skipped_undecoded(database: Database, admin: Admin) -> None:

@@ -30,13 +30,13 @@ class Lines:
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
+def lines(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Lines]:
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
-    monkeypatch.setenv("LOG_FORMAT", "json")
+    settings = ServiceSettings(log_format=getattr(request, "param", "json"))
     root = logging.getLogger()
     before = root.handlers[:], root.level
-    telemetry.configure_logging(ServiceSettings(), "order-service")
+    telemetry.configure_logging(settings, "order-service")
     yield Lines(stream)
     root.handlers[:], root.level = before[0], before[1]
     structlog.reset_defaults()
@@ -74,11 +74,14 @@ def test_a_field_that_is_not_listed_is_dropped_by_name(lines: Lines) -> None:
     assert line["user_id"] == 3
 
 
-@pytest.mark.parametrize(
+every_escape = pytest.mark.parametrize(
     "text",
     ["a\r\nb", "\x1b[31mred\x1b[0m", "\x9b31m", "\u202egnp.exe", "half \ud800", "nul \x00"],
     ids=["CRLF", "ANSI", "C1", "bidi", "surrogate", "NUL"],
 )
+
+
+@every_escape
 def test_control_characters_are_written_escaped(lines: Lines, text: str) -> None:
     telemetry.get_logger().info(text, reason=text, missing=[text])
 
@@ -87,6 +90,16 @@ def test_control_characters_are_written_escaped(lines: Lines, text: str) -> None
     for value in (line["event"], line["reason"], line["missing"]):
         assert "\\" in str(value)
         assert not any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 for char in str(value))
+
+
+@every_escape
+@pytest.mark.parametrize("lines", ["console"], indirect=True)
+def test_a_person_at_a_console_reads_them_escaped_too(lines: Lines, text: str) -> None:
+    telemetry.get_logger().info(text, reason=text, missing=[text])
+    logging.getLogger("somebody.else").warning(text)
+
+    assert lines.raw.count("\n") == 2
+    assert telemetry.escape(lines.raw.replace("\n", "")) == lines.raw.replace("\n", "")
 
 
 @pytest.mark.parametrize("canary", CANARIES, ids=["card number", "e-mail", "token"])
