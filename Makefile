@@ -14,6 +14,9 @@ PY := .venv/bin/python
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml benchmarks/pyproject.toml))
 SOURCES := $(addsuffix /src,$(MEMBERS))
 
+# Compiling all sources anew at each start would take a second and more, many times over.
+unexport PYTHONDONTWRITEBYTECODE
+
 help: ## list these commands
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -23,12 +26,21 @@ demo: .venv/installed ## replay real orders through the whole suite (ORDERS=500,
 test: .venv/installed ## run every test against real Kafka, Postgres and Valkey, with coverage
 	@$(PY) -m pytest --cov --cov-report=term:skip-covered $(ARGS)
 
-check: .venv/installed ## lint, types, import contracts, and the tests that need no server
+check: .venv/installed ## lint, types, import contracts, and the quick tests that need no server
+	@$(MAKE) --no-print-directory --jobs --keep-going --output-sync $(addprefix check-,tests types contracts lint)
+
+check-lint:
 	@.venv/bin/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 	@.venv/bin/ruff check --quiet .
+
+check-types:
 	@.venv/bin/mypy $(SOURCES)
+
+check-contracts:
 	@.venv/bin/lint-imports
-	@$(PY) -m pytest -q -m "not (postgres or kafka or redis or saga)"
+
+check-tests:
+	@MODEL_EXAMPLES=50 $(PY) -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile -m "not (postgres or kafka or redis or saga or slow)"
 
 model: .venv/installed ## drive the real decisions through 20,000 random histories (EXAMPLES=20000)
 	@MODEL_EXAMPLES=$(EXAMPLES) $(PY) -m pytest -q -s --timeout=0 tests/model
@@ -73,4 +85,4 @@ $(UV):
 	@$(UV) pip install --quiet --python $(PY) --no-deps $(foreach member,$(MEMBERS),--editable $(member))
 	@touch $@
 
-.PHONY: help demo test check model format dev down bench invariants asyncapi images-check up lock
+.PHONY: help demo test check check-lint check-types check-contracts check-tests model format dev down bench invariants asyncapi images-check up lock

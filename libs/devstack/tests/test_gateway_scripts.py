@@ -90,6 +90,7 @@ async def test_an_answer_that_hangs_had_its_effect_and_comes_with_the_same_key(
     assert _effects(gateway, again.json()["id"]) == ["authorize"]
 
 
+@pytest.mark.slow
 async def test_a_slow_gateway_takes_a_second(client: Client) -> None:
     before = time.monotonic()
 

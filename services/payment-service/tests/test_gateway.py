@@ -158,6 +158,7 @@ async def test_a_time_out_is_unknown_and_the_same_key_tells(
     assert effects(gateway, first.order_id) == [("authorize", 2208)]
 
 
+@pytest.mark.slow
 async def test_a_slow_answer_is_waited_for(provider: Provider) -> None:
     assert isinstance(await provider.call(errand("pm_slow")), Succeeded)
 

@@ -77,6 +77,7 @@ def test_a_cancellation_begins_with_c() -> None:
     assert not Invoice("536365", "17850").cancels
 
 
+@pytest.mark.slow
 def test_the_data_comes_with_the_package() -> None:
     found = invoices(read_rows())
 
