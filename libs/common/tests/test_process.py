@@ -107,11 +107,17 @@ async def test_the_exit_code_tells_how_it_ended(loop: Loop, code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trusted", "told"),
-    [("", "http 10.1.2.3"), ("10.9.9.9", "http 10.1.2.3"), ("10.1.2.3", "https 6.6.6.6")],
+    ("trusted", "peer", "told"),
+    [
+        ("", "127.0.0.1", "http 127.0.0.1"),
+        ("10.9.9.9", "10.1.2.3", "http 10.1.2.3"),
+        ("10.1.2.3", "10.1.2.3", "https 6.6.6.6"),
+    ],
     ids=["no proxy", "another proxy", "the proxy"],
 )
-async def test_only_a_trusted_proxy_tells_who_is_calling(trusted: str, told: str) -> None:
+async def test_only_a_trusted_proxy_tells_who_is_calling(
+    trusted: str, peer: str, told: str
+) -> None:
     service = service_of(trusted_proxies=trusted)
 
     @service.api.get("/caller")
@@ -120,7 +126,7 @@ async def test_only_a_trusted_proxy_tells_who_is_calling(trusted: str, told: str
 
     config = Process(service, "api")._server().config
     config.load()
-    transport = httpx2.ASGITransport(app=config.loaded_app, client=("10.1.2.3", 4567))
+    transport = httpx2.ASGITransport(app=config.loaded_app, client=(peer, 4567))
     async with httpx2.AsyncClient(transport=transport, base_url="http://till") as http:
         forged = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https"}
         answer = await http.get("/caller", headers=forged)

@@ -104,7 +104,7 @@ async def test_a_known_id_with_other_content_is_poison(
     before = alarms()
     shell = till.shell(database)
 
-    for batch in ([true, false], [false]) if batches == 1 else ([true], [false], [false]):
+    for batch in [[true, false]] if batches == 1 else [[true], [false], [false]]:
         await handle(shell, *batch)
 
     counted = await admin.fetch("SELECT order_id::text FROM till")
