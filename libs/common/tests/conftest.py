@@ -11,8 +11,9 @@ import asyncpg
 import pytest_asyncio
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from common.database import Database, asyncpg_url
+from common.database import Database
 from common.migration import create_messaging_tables
+from common.schema import asyncpg_url
 from common.settings import PostgresSettings
 from pydantic import SecretStr
 from sqlalchemy import Connection

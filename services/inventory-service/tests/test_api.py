@@ -199,3 +199,15 @@ async def test_one_sku_added_by_many_at_once_is_added_once(desk: Desk) -> None:
     answers = await asyncio.gather(*(desk.ask("POST", "/products", json=LAMP) for _ in range(8)))
 
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
+
+
+async def test_a_forged_host_appears_nowhere(desk: Desk) -> None:
+    forged = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "x"}
+
+    added = await desk.ask("POST", "/products", json=LAMP, headers=forged)
+    await add(desk, "vase")
+    listed = await desk.ask("GET", "/products?limit=1", headers=forged)
+
+    assert added.headers["Location"] == "/api/v1/products/lamp"
+    assert listed.headers["Link"].startswith("</api/v1/products?")
+    assert "evil.example" not in added.text + listed.text + listed.headers["Link"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 from uuid import UUID
 
@@ -67,9 +69,17 @@ BAD_PRODUCTS = {
     "price of nothing": _priced(0, "GBP"),
     "price beyond a bigint": _priced(2**63, "GBP"),
     "price as a float": _priced(2.55, "GBP"),
+    "price as text": _priced("255", "GBP"),
+    "price as true": _priced(True, "GBP"),
+    "price without a currency": _but(price={"amount": 255}),
+    "price above the bound": _priced(10**12 + 1, "GBP"),
+    "yen with decimals": _priced(255.5, "JPY"),
+    "dinars in their major unit": _priced("1.234", "KWD"),
     "currency in lower case": _priced(255, "eur"),
     "currency that is none": _priced(255, "XXX"),
-    "unknown field": _but(version=7),
+    "unknown field version": _but(version=7),
+    "unknown field user_id": _but(user_id=1),
+    "unknown field of the price": _but(price={"amount": 255, "currency": "GBP", "exponent": 0}),
     "no object": [LAMP],
 }
 
@@ -93,48 +103,124 @@ async def test_a_bad_bulk_is_refused(closed_desk: Desk, products: list[Any]) -> 
     assert code_of(answer) == (422, "validation_failed")
 
 
+GOOD = json.dumps(LAMP).encode()
+MALFORMED = (400, "malformed_json")
+
+BAD_BODIES: dict[str, tuple[bytes, str | None, tuple[int, str]]] = {
+    "not JSON": (b"{", "application/json", MALFORMED),
+    "NaN": (b'{"sku": NaN}', "application/json", MALFORMED),
+    "a name twice": (b'{"sku": "a", "sku": "b"}', "application/json", MALFORMED),
+    "NUL": (b'{"name": "\\u0000"}', "application/json", MALFORMED),
+    "half a surrogate pair": (b'{"name": "\\ud800"}', "application/json", MALFORMED),
+    "byte order mark": (b"\xef\xbb\xbf" + GOOD, "application/json", MALFORMED),
+    "10,000 deep": (b"[" * 10_000 + b"]" * 10_000, "application/json", MALFORMED),
+    "text": (GOOD, "text/plain", (415, "unsupported_media_type")),
+    "no type": (GOOD, None, (415, "unsupported_media_type")),
+    "too large": (b'"' + b"x" * 300_000 + b'"', "application/json", (413, "body_too_large")),
+}
+
+
 @pytest.mark.parametrize(
-    ("content", "content_type", "expected"),
-    [
-        (b"{", "application/json", (400, "malformed_json")),
-        (b'{"sku": NaN}', "application/json", (400, "malformed_json")),
-        (b'{"sku": "a", "sku": "b"}', "application/json", (400, "malformed_json")),
-        (b'{"name": "\\u0000"}', "application/json", (400, "malformed_json")),
-        (b"{}", "text/plain", (415, "unsupported_media_type")),
-        (b'"' + b"x" * 300_000 + b'"', "application/json", (413, "body_too_large")),
-    ],
-    ids=["not JSON", "NaN", "a name twice", "NUL", "text", "too large"],
+    ("content", "content_type", "expected"), BAD_BODIES.values(), ids=BAD_BODIES
 )
+@pytest.mark.parametrize(("method", "path"), [route[:2] for route in ROUTES if route[2]])
 async def test_a_bad_body_is_refused(
-    closed_desk: Desk, content: bytes, content_type: str, expected: tuple[int, str]
+    closed_desk: Desk,
+    method: str,
+    path: str,
+    content: bytes,
+    content_type: str | None,
+    expected: tuple[int, str],
 ) -> None:
-    answer = await closed_desk.ask(
-        "POST", "/products", content=content, headers={"Content-Type": content_type}
-    )
+    headers = {"Content-Type": content_type} if content_type else {}
+
+    answer = await closed_desk.ask(method, path, content=content, headers=headers)
 
     assert code_of(answer) == expected
+
+
+async def test_every_route_with_a_body_is_tried(closed_desk: Desk) -> None:
+    paths = closed_desk.service.api.openapi()["paths"]
+
+    with_body = {
+        (method.upper(), path.removeprefix("/api/v1").replace("{sku}", "lamp"))
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if "requestBody" in operation
+    }
+    assert with_body == {route[:2] for route in ROUTES if route[2]}
+
+
+FORGED = base64.urlsafe_b64encode(b"s" * 16 + b'["products", "lamp"]').decode()
+LISTS = ["/products", "/inventory", "/inventory/movements?sku=lamp"]
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("limit=0", "limit=-1", "limit=101", "limit=1000000000", "limit=1e9", "limit=all"),
+        *("cursor=forged", f"cursor={FORGED}", "cursor=%E2%82%AC", "cursor=" + "A" * 513),
+        "colour=red",
+    ],
+    ids=lambda query: query[:20],
+)
+async def test_a_page_that_can_not_be_is_refused(closed_desk: Desk, path: str, query: str) -> None:
+    answer = await closed_desk.ask("GET", f"{path}{'&' if '?' in path else '?'}{query}")
+
+    assert code_of(answer) == (422, "validation_failed")
+
+
+@pytest.mark.parametrize(
+    "sku",
+    ["la'mp", "lamp%E2%80%8F", "la%CC%81mp", "%F0%9F%92%A1", "lamp%00", "%1b[31m", "l" * 10_240],
+    ids=["quotes", "RTL mark", "combining form", "emoji", "NUL", "ANSI", "10 KB"],
+)
+@pytest.mark.parametrize(
+    ("method", "path", "request_"),
+    [
+        ("GET", "/products/{}", {}),
+        ("PATCH", "/products/{}", {"json": {"active": False}}),
+        ("GET", "/inventory/{}", {}),
+        ("GET", "/inventory/movements?sku={}", {}),
+    ],
+    ids=["product", "change", "stock", "movements"],
+)
+async def test_a_sku_that_is_none_is_refused(
+    closed_desk: Desk, method: str, path: str, request_: dict[str, Any], sku: str
+) -> None:
+    answer = await closed_desk.ask(method, path.format(sku), **request_)
+
+    assert code_of(answer) == (422, "validation_failed")
 
 
 @pytest.mark.parametrize(
     ("method", "path", "expected"),
     [
-        ("GET", "/products?limit=0", (422, "validation_failed")),
-        ("GET", "/products?limit=-1", (422, "validation_failed")),
-        ("GET", "/products?limit=1000000000", (422, "validation_failed")),
-        ("GET", "/products?colour=red", (422, "validation_failed")),
-        ("GET", "/products?cursor=forged", (422, "validation_failed")),
-        ("GET", "/products?cursor=%E2%82%AC", (422, "validation_failed")),
         ("GET", "/inventory/movements", (422, "validation_failed")),
         ("GET", "/inventory/reservations?orderId=7", (422, "validation_failed")),
-        ("GET", "/products/la'mp", (422, "validation_failed")),
+        ("GET", "/inventory/reservations", (422, "validation_failed")),
         ("GET", "/nowhere", (404, "not_found")),
         ("PUT", "/products", (405, "method_not_allowed")),
+        ("PUT", "/products/lamp", (405, "method_not_allowed")),
+        ("DELETE", "/inventory/lamp", (405, "method_not_allowed")),
     ],
 )
 async def test_a_bad_question_is_refused(
     closed_desk: Desk, method: str, path: str, expected: tuple[int, str]
 ) -> None:
     assert code_of(await closed_desk.ask(method, path)) == expected
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES)
+async def test_an_impossible_accept_is_refused(
+    closed_desk: Desk, method: str, path: str, body: Any
+) -> None:
+    request = {} if body is None else {"json": body}
+
+    answer = await closed_desk.ask(method, path, headers={"Accept": "image/png"}, **request)
+
+    assert code_of(answer) == (406, "not_acceptable")
 
 
 @pytest.mark.parametrize("body", [{}, {"stock": 3}, {"active": None}, {"price": {"amount": 1}}])
@@ -152,8 +238,19 @@ async def test_a_bad_change_is_refused(closed_desk: Desk, body: dict[str, Any]) 
         {"sku": "lamp", "quantity": 10**13, "reason": "x"},
         {"sku": "lamp", "quantity": 1, "reason": ""},
         {"sku": "lamp", "quantity": 1},
+        {"sku": "lamp", "quantity": "1", "reason": "x"},
+        {"sku": "lamp", "quantity": True, "reason": "x"},
+        {"sku": "lamp", "quantity": 2**63, "reason": "x"},
+        {"sku": "lamp", "quantity": -(10**13), "reason": "x"},
+        {"sku": "la'mp", "quantity": 1, "reason": "x"},
+        {"sku": "lamp", "quantity": 1, "reason": "a\r\nb"},
+        {"sku": "lamp", "quantity": 1, "reason": "\x1b[31mred"},
+        {"sku": "lamp", "quantity": 1, "reason": "x", "orderId": str(UUID(int=0))},
     ],
-    ids=["nothing", "a float", "too much", "no words", "no reason"],
+    ids=[
+        *("nothing", "a float", "too much", "no words", "no reason", "text", "true", "2^63"),
+        *("too little", "sku with quotes", "CRLF", "ANSI", "unknown field"),
+    ],
 )
 async def test_a_bad_adjustment_is_refused(closed_desk: Desk, body: dict[str, Any]) -> None:
     answer = await closed_desk.ask("POST", "/inventory/adjustments", json=body)

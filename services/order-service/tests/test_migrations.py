@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from alembic import command
-from common.database import asyncpg_url
-from common.process import alembic_config, schema_head, upgrade
+from common.process import schema_head
+from common.schema import alembic_config, asyncpg_url, newest, upgrade
 from order_service.app import PROGRAM
 from order_service.store.tables import metadata
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -73,7 +73,7 @@ async def test_an_empty_schema_is_brought_up_without_drift(empty_databases: Data
     # Raises when store and database differ.
     await run(dsn, alembic(command.check))
     assert {table.name for table in metadata.tables.values()} <= await run(dsn, tables)
-    assert schema_head(PROGRAM.home) == "0001"
+    assert schema_head(PROGRAM.home) == newest(PROGRAM.home) == "0001"
 
 
 async def test_constraints_and_indexes_are_those_of_the_store(

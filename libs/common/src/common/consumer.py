@@ -39,6 +39,8 @@ S = TypeVar("S", bound=State)
 
 _BATCH_TIMEOUT_MS = 10
 """FastStream sleeps it again after an empty poll: longer would slow each hop at rest."""
+_POLL_MS = 1000
+"""What a poll really waits, unless records come: an empty one costs as much as a full one."""
 _PATIENCE_PER_RECORD, _MOST_PATIENCE = 0.0001, 0.02
 """Seconds: under load the next poll waits a little, so that batches grow and each costs less."""
 _LOOK = 5.0
@@ -60,7 +62,7 @@ class _Records(AIOKafkaConsumer):
         """Poll; partitions of which this database knows less than the group are never read."""
         await self.owner.admit(self)
         polled: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await super().getmany(
-            *partitions, timeout_ms=timeout_ms, max_records=max_records
+            *partitions, timeout_ms=max(timeout_ms, _POLL_MS), max_records=max_records
         )
         for partition in polled.keys() - self.owner.admitted:  # a rebalance came in between
             self.seek(partition, polled.pop(partition)[0].offset)

@@ -1,4 +1,4 @@
-"""The way to Postgres: engine, transactions that asyncpg and SQLAlchemy share, bells at commit."""
+"""The way to Postgres: a pool, transactions, and bells that ring at commit."""
 
 from __future__ import annotations
 
@@ -10,21 +10,11 @@ from datetime import datetime
 from typing import Any
 
 import asyncpg
-import sqlalchemy
-from sqlalchemy import MetaData
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from asyncpg.pool import PoolConnectionProxy
 
 from common import telemetry
 from common.errors import Contended, Unavailable
 from common.settings import PostgresSettings
-
-_NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
 
 _AWAY = (
     asyncpg.PostgresConnectionError,
@@ -38,7 +28,6 @@ _AWAY = (
     asyncpg.IdleSessionTimeoutError,
     ConnectionError,
     TimeoutError,
-    sqlalchemy.exc.TimeoutError,
 )
 _CONTENDED = (
     asyncpg.LockNotAvailableError,
@@ -48,34 +37,15 @@ _CONTENDED = (
 )
 
 
-def metadata_for(schema: str) -> MetaData:
-    """Make the one metadata of a service's Postgres schema, with named constraints."""
-    return MetaData(schema=schema, naming_convention=_NAMING)
-
-
-def asyncpg_url(dsn: str) -> str:
-    """Name the driver in a DSN, as SQLAlchemy wants it; psql and asyncpg want it without."""
-    return "postgresql+asyncpg://" + dsn.split("://", 1)[1]
-
-
 @contextmanager
 def failures_named() -> Iterator[None]:
-    """Turn the drivers' many exceptions into the two that callers act on."""
+    """Turn the driver's many exceptions into the two that callers act on."""
     try:
         yield
-    except sqlalchemy.exc.DBAPIError as error:
-        raise _named(error.orig.__cause__ if error.orig else None, error) from error
-    except (*_AWAY, *_CONTENDED) as error:
-        raise _named(error, error) from error
-
-
-def _named(cause: BaseException | None, error: BaseException) -> BaseException:
-    if isinstance(cause, _CONTENDED):
-        return Contended(type(cause).__name__)
-    lost = isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated
-    if lost or isinstance(cause, (*_AWAY, OSError)):
-        return Unavailable(f"the database is away: {type(cause).__name__}")
-    return cause or error
+    except _CONTENDED as error:
+        raise Contended(type(error).__name__) from error
+    except _AWAY as error:
+        raise Unavailable(f"the database is away: {type(error).__name__}") from error
 
 
 class Bell:
@@ -101,10 +71,9 @@ class Bell:
 
 @dataclass(slots=True)
 class Transaction:
-    """One transaction, for set-based SQL on asyncpg and for SQLAlchemy Core alike."""
+    """One transaction."""
 
-    connection: AsyncConnection
-    raw: asyncpg.Connection[asyncpg.Record]
+    raw: PoolConnectionProxy[asyncpg.Record]
     now: datetime
     """The database's clock when the transaction began: the only clock for due times."""
     rung: set[str] = field(default_factory=set)
@@ -137,16 +106,7 @@ class Database:
         self.settings = settings
         self.name = name
         self._bells: dict[str, Bell] = {}
-        self.engine: AsyncEngine = create_async_engine(
-            asyncpg_url(settings.database_url.get_secret_value()),
-            pool_size=settings.db_pool_size,
-            max_overflow=0,
-            pool_timeout=settings.db_pool_timeout.total_seconds(),
-            connect_args={
-                "timeout": settings.db_connect_timeout.total_seconds(),
-                "server_settings": {"search_path": settings.db_schema, "application_name": name},
-            },
-        )
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -155,29 +115,31 @@ class Database:
         Raises Unavailable when the database is away (a lost commit's outcome is unknown), and
         Contended for lock and statement time-outs, deadlocks and serialisation failures.
         """
+        patience = self.settings.db_pool_timeout.total_seconds()
         with failures_named():
-            async with self.engine.connect() as connection:
-                tx = await self._begin(connection)
-                try:
-                    yield tx
-                    await connection.commit()
-                except BaseException:
-                    if tx.raw.is_closed():
-                        await connection.invalidate()
-                    raise
+            pool = await self._open_pool()
+            async with pool.acquire(timeout=patience) as connection, connection.transaction():
+                telemetry.DB_POOL.labels("in_use").set(pool.get_size() - pool.get_idle_size())
+                tx = Transaction(connection, await connection.fetchval("SELECT now()"))
+                yield tx
         for name in tx.rung:
             self.bell(name).ring()
 
-    async def _begin(self, connection: AsyncConnection) -> Transaction:
-        # SQLAlchemy's asyncpg dialect sends BEGIN at its own first statement: a raw statement
-        # before it would autocommit and survive the rollback.
-        now = (await connection.exec_driver_sql("SELECT now()")).scalar_one()
-        raw = (await connection.get_raw_connection()).driver_connection
-        if not isinstance(raw, asyncpg.Connection) or not raw.is_in_transaction():
-            message = "a raw statement here would autocommit: no transaction was begun"
-            raise RuntimeError(message)
-        telemetry.DB_POOL.labels("in_use").set(_checked_out(self.engine))
-        return Transaction(connection, raw, now)
+    async def _open_pool(self) -> asyncpg.Pool[asyncpg.Record]:
+        if self._pool is None:
+            # It connects when asked to: a service starts while its database is away.
+            self._pool = asyncpg.create_pool(
+                self.settings.database_url.get_secret_value(),
+                min_size=0,
+                max_size=self.settings.db_pool_size,
+                timeout=self.settings.db_connect_timeout.total_seconds(),
+                server_settings={
+                    "search_path": self.settings.db_schema,
+                    "application_name": self.name,
+                },
+                reset=_leave_as_it_is,
+            )
+        return await self._pool
 
     def bell(self, name: str) -> Bell:
         """Get the bell of that name; loops wait on it, transactions ring it."""
@@ -200,9 +162,10 @@ class Database:
 
     async def close(self) -> None:
         """Close every pooled connection."""
-        await self.engine.dispose()
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
 
 
-def _checked_out(engine: AsyncEngine) -> int:
-    pool = engine.pool
-    return pool.checkedout() if isinstance(pool, sqlalchemy.pool.QueuePool) else 0
+async def _leave_as_it_is(_: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Spare a round trip: nothing but transactions happens here, and they leave nothing behind."""

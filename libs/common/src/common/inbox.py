@@ -12,7 +12,9 @@ from uuid import UUID
 
 from common.database import Transaction
 from common.errors import Poison
-from common.migration import INBOX_DAYS
+
+INBOX_DAYS = 45
+"""Longer than Kafka keeps a topic (7 days) or a dead letter (30), with a margin."""
 
 _UUID7 = 7
 _AHEAD = timedelta(days=1)

@@ -10,10 +10,8 @@ from alembic import context, op
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TIMESTAMP, UUID
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from common.database import asyncpg_url
-
-INBOX_DAYS = 45
-"""Longer than Kafka keeps a topic (7 days) or a dead letter (30), with a margin."""
+from common.inbox import INBOX_DAYS
+from common.schema import asyncpg_url
 
 _TABLES = """
 CREATE TABLE {schema}.outbox (

@@ -15,17 +15,12 @@ from typing import Any, Generic, TypeVar
 
 import uvicorn
 import uvloop
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from fastapi import FastAPI
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 from typing_extensions import override
 
 from common import inbox, telemetry
 from common.consumer import Consumer
-from common.database import Database, asyncpg_url
+from common.database import Database
 from common.due import Loop, pause
 from common.errors import ConfigurationError, Contended, Flood, Unavailable
 from common.health import Health
@@ -128,40 +123,19 @@ class Program(Generic[T]):
         return self._upgrade(owner.get_secret_value())
 
     async def _upgrade(self, owner_dsn: str) -> int:
-        await upgrade(owner_dsn, self.home)
+        from common import schema  # noqa: PLC0415  28 MiB that only this mode needs
+
+        await schema.upgrade(owner_dsn, self.home)
         _log.info("schema is up to date", revision=schema_head(self.home))
         return 0
 
 
-def alembic_config(home: Path) -> Config:
-    """Describe a service's migrations to Alembic, without an ini file."""
-    config = Config()
-    config.set_main_option("script_location", str(home / "migrations"))
-    return config
-
-
-def schema_head(home: Path) -> str | None:
+def schema_head(home: Path) -> str:
     """Name the newest migration in the code."""
-    return ScriptDirectory.from_config(alembic_config(home)).get_current_head()
+    return (home / "migrations" / "head.txt").read_text().strip()
 
 
-async def upgrade(owner_dsn: str, home: Path) -> None:
-    """Run the migrations that the schema lacks, as its owner."""
-    config = alembic_config(home)
-
-    def run(connection: Connection) -> None:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-    engine = create_async_engine(asyncpg_url(owner_dsn))
-    try:
-        async with engine.begin() as connection:
-            await connection.run_sync(run)
-    finally:
-        await engine.dispose()
-
-
-async def check_schema(database: Database, head: str | None) -> None:
+async def check_schema(database: Database, head: str) -> None:
     """Pass if our database answers and has the newest migration."""
     async with database.transaction() as tx:
         found = await tx.fetchval("SELECT version_num FROM alembic_version")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from common.database import metadata_for
 from common.migration import messaging_tables
+from common.schema import metadata_for
 from sqlalchemy.dialects.postgresql import TIMESTAMP, UUID
 
 metadata = metadata_for("inventory")

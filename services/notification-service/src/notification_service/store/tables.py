@@ -1,8 +1,8 @@
 """The service's tables, as SQLAlchemy knows them."""
 
 import sqlalchemy as sa
-from common.database import metadata_for
 from common.migration import messaging_tables
+from common.schema import metadata_for
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 

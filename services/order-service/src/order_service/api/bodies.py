@@ -23,7 +23,8 @@ DEFAULT_PAYMENT_METHOD = "pm_card"
 MAX_QUANTITY = 1_000_000
 """Far above any line that was ever sold (74,215 pieces) and far below what money could overflow."""
 
-SKU = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+SKU = r"^[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,62}[A-Za-z0-9])?$"
+"""What inventory takes into the catalogue: whatever is in it can be ordered."""
 
 _EMAIL = (
     r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@"

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
-from common.database import metadata_for
 from common.migration import messaging_tables
+from common.schema import metadata_for
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP, UUID
 
 from order_service.domain import Health, Payment, Status, Stock
