@@ -70,7 +70,7 @@ BAD_PRODUCTS = {
     "price beyond a bigint": _priced(2**63, "GBP"),
     "price as a float": _priced(2.55, "GBP"),
     "price as text": _priced("255", "GBP"),
-    "price as true": _priced(True, "GBP"),
+    "price as true": _priced(amount=True, currency="GBP"),
     "price without a currency": _but(price={"amount": 255}),
     "price above the bound": _priced(10**12 + 1, "GBP"),
     "yen with decimals": _priced(255.5, "JPY"),
