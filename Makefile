@@ -13,6 +13,7 @@ UV_VERSION := 0.13.9
 PY := .venv/bin/python
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml benchmarks/pyproject.toml))
 SOURCES := $(addsuffix /src,$(MEMBERS))
+QUICK_TESTS := $(PY) -m pytest -q -m "not (postgres or kafka or redis or saga or slow)"
 
 # Compiling all sources anew at each start would take a second and more, many times over.
 unexport PYTHONDONTWRITEBYTECODE
@@ -27,7 +28,7 @@ test: .venv/installed ## run every test against real Kafka, Postgres and Valkey,
 	@$(PY) -m pytest --cov --cov-report=term:skip-covered $(ARGS)
 
 check: .venv/installed ## lint, types, import contracts, and the quick tests that need no server
-	@$(MAKE) --no-print-directory --jobs --keep-going --output-sync $(addprefix check-,tests types contracts lint)
+	@$(MAKE) --no-print-directory --jobs --keep-going --output-sync $(addprefix check-,others services types contracts lint)
 
 check-lint:
 	@.venv/bin/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
@@ -39,8 +40,11 @@ check-types:
 check-contracts:
 	@.venv/bin/lint-imports
 
-check-tests:
-	@MODEL_EXAMPLES=50 $(PY) -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile -m "not (postgres or kafka or redis or saga or slow)"
+check-services check-others: export MODEL_EXAMPLES := 50
+check-services:
+	@$(QUICK_TESTS) services
+check-others:
+	@$(QUICK_TESTS) libs tools benchmarks tests
 
 model: .venv/installed ## drive the real decisions through 20,000 random histories (EXAMPLES=20000)
 	@MODEL_EXAMPLES=$(EXAMPLES) $(PY) -m pytest -q -s --timeout=0 tests/model
@@ -85,4 +89,4 @@ $(UV):
 	@$(UV) pip install --quiet --python $(PY) --no-deps $(foreach member,$(MEMBERS),--editable $(member))
 	@touch $@
 
-.PHONY: help demo test check check-lint check-types check-contracts check-tests model format dev down bench invariants asyncapi images-check up lock
+.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model format dev down bench invariants asyncapi images-check up lock
