@@ -93,8 +93,9 @@ def signed(key: str, role: str, life: timedelta = timedelta(minutes=15)) -> str:
         ("dlt", "list", "warehouse"),
         ("saga", "force", ORDER, "--yes"),
         ("events", "tail", "--last", "0"),
+        ("token", "--role", "root"),
     ],
-    ids=["verb", "output", "id", "path", "negative", "shell", "service", "no note", "none"],
+    ids=["verb", "output", "id", "path", "negative", "shell", "service", "no note", "none", "role"],
 )
 def test_wrong_usage_is_said_and_exits_with_2(pedido: Pedido, words: tuple[str, ...]) -> None:
     ran = pedido(*words, env={"ORDER_URL": NOWHERE, "PEDIDO_TOKEN": "t"})
@@ -143,6 +144,21 @@ def test_addresses_are_found_in_a_file_above(tmp_path: Path, pedido: Pedido) -> 
     ran = pedido("token", cwd=deep)
 
     assert (ran.returncode, ran.stdout.count(".")) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "role"), [((), "operator"), (("--role", "admin"), "admin")], ids=["usual", "asked"]
+)
+async def test_a_token_is_for_one_role(
+    tmp_path: Path, pedido: Pedido, words: tuple[str, ...], role: str
+) -> None:
+    path = create_signing_key(tmp_path / "key.pem")
+
+    ran = pedido("token", *words, env={"JWT_PRIVATE_KEY_FILE": str(path)})
+
+    issuer = TokenIssuer(JwtIssuerSettings(jwt_private_key=SecretStr(path.read_text())))
+    principal = await issuer.verifier().verify(ran.stdout.strip())
+    assert principal.roles == {role}
 
 
 def test_help_names_every_verb(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""Tokens for operators: by logging in, or on a developer's machine by the stack's own key."""
+"""Access tokens: by logging in, or on a developer's machine by the stack's own key."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,15 +18,27 @@ from pedido.trouble import NO_CONNECTION, Trouble
 from pedido.where import Service
 
 
-def token(context: typer.Context) -> None:
-    """Sign an operator's token with the local stack's own key: for development only."""
+class Role(StrEnum):
+    """What its bearer may do."""
+
+    CUSTOMER = "customer"
+    STAFF = "staff"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+def token(
+    context: typer.Context,
+    role: Annotated[Role, typer.Option(help="what its bearer may do")] = Role.OPERATOR,
+) -> None:
+    """Sign a token with the local stack's own key: for development only."""
     path = Path(desk_of(context).where.get("JWT_PRIVATE_KEY_FILE"))
     try:
         key = SecretStr(path.read_text())
     except OSError:
         raise Trouble(f"{path} can't be read: is the stack running?", NO_CONNECTION) from None
     issuer = TokenIssuer(JwtIssuerSettings(jwt_private_key=key))
-    typer.echo(issuer.issue(Principal(uuid7(), frozenset({"operator"}))))
+    typer.echo(issuer.issue(Principal(uuid7(), frozenset({role.value}))))
 
 
 def login(
