@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -77,7 +78,7 @@ async def test_an_order_is_stored_with_its_lines_and_history_and_announced(
         "order-service",
     )
     assert event["same"]
-    assert event["data"]["payment_method"] == "pm_ok"
+    assert json.loads(event["data"])["payment_method"] == "pm_ok"
 
 
 async def test_a_refused_order_leaves_nothing_and_its_neighbours_are_stored(

@@ -126,6 +126,12 @@ class ServiceSettings(Fragment):
     health_check_timeout: Duration = Field(
         timedelta(seconds=2), description="longest wait for one readiness check"
     )
+    cursor_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="signs where a list's page ended; the processes of a service share it, and one "
+        "without it makes its own up: cursors then end with that process",
+    )
     shutdown_timeout: Duration = Field(
         timedelta(seconds=20), description="longest graceful shutdown before the process just ends"
     )

@@ -1,7 +1,6 @@
 """The composition root: settings in, running parts out."""
 
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 
 from common.auth import TokenVerifier
@@ -15,7 +14,6 @@ from common.relay import Relay
 
 from inventory_service import handlers
 from inventory_service.api import inventory, products
-from inventory_service.api.paging import Cursors
 from inventory_service.consumers import SUBSCRIPTION
 from inventory_service.settings import Settings
 
@@ -36,8 +34,6 @@ def build(settings: Settings) -> Service:
         problems=products.PROBLEMS,
     )
     api.state.database = database
-    # Every instance knows the database's password, and nobody else does.
-    api.state.cursors = Cursors(sha256(settings.database_url.get_secret_value().encode()).digest())
     overdue = partial(handlers.watch_overdue, database)
     return Service(
         name=NAME,

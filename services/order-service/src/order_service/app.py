@@ -104,7 +104,6 @@ def _parts(
         intake=Intake(database, patience=patience, capacity=settings.intake_capacity),
         passwords=Passwords(),
         sessions=Sessions(secret=secret, life=settings.jwt_refresh_expires_in),
-        cursors=api.Cursors(secret),
         issuer=issuer,
         patience=patience,
         prefix=settings.api_prefix,

@@ -8,12 +8,13 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from common.auth import caller
-from common.http import Body, Router, Wire
+from common.http import Body, Params, Router, Wire
+from common.paging import PageQuery, PagesOf
 from fastapi import Depends, Query
 from pydantic import AfterValidator, Field
 
 from inventory_service import handlers
-from inventory_service.api.paging import DatabaseOf, Filter, Page, PagesOf
+from inventory_service.api.parts import DatabaseOf
 from inventory_service.api.products import MAX_PIECES, Text
 from inventory_service.domain import stockroom
 from inventory_service.domain.products import AdjustStock
@@ -77,7 +78,7 @@ class StockList(Wire):
     next_cursor: str | None = None
 
 
-class MovementFilter(Page):
+class MovementFilter(PageQuery):
     """Whose ledger is asked for."""
 
     sku: Sku
@@ -106,7 +107,7 @@ class MovementList(Wire):
     next_cursor: str | None = None
 
 
-class ReservationFilter(Filter):
+class ReservationFilter(Params):
     """Whose reservation is asked for."""
 
     order_id: UUID
@@ -156,13 +157,13 @@ async def adjust_stock(body: Adjustment, database: DatabaseOf) -> Stock:
 
 @router.get("/inventory", dependencies=[Staff])
 async def list_stock(
-    page: Annotated[Page, Query()], pages: PagesOf, database: DatabaseOf
+    page: Annotated[PageQuery, Query()], pages: PagesOf, database: DatabaseOf
 ) -> StockList:
     """List all stock."""
-    after = pages.begin("inventory", page, "")
+    (after,) = pages.begin("inventory", page) or [""]
     async with database.transaction() as tx:
         shelves = await catalogue.list_shelves(tx, after=after, limit=page.limit + 1)
-    shown, cursor = pages.cut("inventory", page, shelves, lambda shelf: shelf.sku)
+    shown, cursor = pages.cut("inventory", page, shelves, lambda shelf: [shelf.sku])
     return StockList(data=[Stock.of(shelf) for shelf in shown], next_cursor=cursor)
 
 
@@ -172,10 +173,12 @@ async def list_movements(
 ) -> MovementList:
     """List what moved a product's stock, newest first."""
     listing = f"movements {page.sku}"
-    before = pages.begin(listing, page, _NEWEST)
+    (before,) = pages.begin(listing, page) or [str(_NEWEST)]
     async with database.transaction() as tx:
-        rows = await catalogue.list_movements(tx, page.sku, before=before, limit=page.limit + 1)
-    shown, cursor = pages.cut(listing, page, rows, lambda row: int(row["id"]))
+        rows = await catalogue.list_movements(
+            tx, page.sku, before=int(before), limit=page.limit + 1
+        )
+    shown, cursor = pages.cut(listing, page, rows, lambda row: [str(row["id"])])
     return MovementList(data=[Movement.of(row) for row in shown], next_cursor=cursor)
 
 

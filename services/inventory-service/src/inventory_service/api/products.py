@@ -6,11 +6,12 @@ from typing import Annotated, Self
 
 from common.auth import caller
 from common.http import Body, Router, Wire
+from common.paging import PageQuery, PagesOf
 from fastapi import Depends, Query, Request, Response
 from pydantic import AfterValidator, Field, model_validator
 
 from inventory_service import handlers
-from inventory_service.api.paging import DatabaseOf, Page, PagesOf
+from inventory_service.api.parts import DatabaseOf
 from inventory_service.domain.currencies import CURRENCIES
 from inventory_service.domain.products import AddProduct, ChangeProduct
 from inventory_service.domain.stockroom import Shelf
@@ -159,13 +160,13 @@ async def change_product(sku: Sku, body: ProductChange, database: DatabaseOf) ->
 
 @router.get("/products")
 async def list_products(
-    page: Annotated[Page, Query()], pages: PagesOf, database: DatabaseOf
+    page: Annotated[PageQuery, Query()], pages: PagesOf, database: DatabaseOf
 ) -> ProductList:
     """List the catalogue."""
-    after = pages.begin("products", page, "")
+    (after,) = pages.begin("products", page) or [""]
     async with database.transaction() as tx:
         shelves = await catalogue.list_shelves(tx, after=after, limit=page.limit + 1)
-    shown, cursor = pages.cut("products", page, shelves, lambda shelf: shelf.sku)
+    shown, cursor = pages.cut("products", page, shelves, lambda shelf: [shelf.sku])
     return ProductList(data=[Product.of(shelf) for shelf in shown], next_cursor=cursor)
 
 

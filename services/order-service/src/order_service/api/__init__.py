@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from fastapi import FastAPI
 
 from order_service.api import accounts, orders, placing, products, sagas, well_known
-from order_service.api.paging import Cursors as Cursors
 from order_service.api.parts import Parts as Parts
 
 ROUTERS = (placing.router, orders.router, products.router, accounts.router)

@@ -9,12 +9,12 @@ from common.auth import Principal
 from common.database import Transaction
 from common.errors import Refusal
 from common.http import Router
+from common.paging import PageQuery, PagesOf
 from fastapi import Query, Request, Response
 from pydantic import AwareDatetime
 
 from order_service import handlers, idempotency
 from order_service.api.bodies import CancelBody
-from order_service.api.paging import PageQuery, link_next
 from order_service.api.parts import (
     STAFF,
     Caller,
@@ -70,23 +70,18 @@ class OrderQuery(PageQuery):
 async def list_orders(
     query: Annotated[OrderQuery, Query()],
     caller: Caller,
+    pages: PagesOf,
     parts: PartsOf,
-    request: Request,
-    response: Response,
 ) -> Page[OrderView]:
     """List orders, newest first."""
     wanted = query.filter_for(caller)
-    after = _after(parts.cursors.open("orders", query.cursor))
+    after = _after(pages.begin("orders", query))
     async with parts.database.transaction() as tx:
         rows = await reads.list_orders(tx, wanted, after=after, limit=query.limit + 1)
-        shown = rows[: query.limit]
+        shown, cursor = pages.cut(
+            "orders", query, rows, lambda row: [row["created_at"].isoformat(), str(row["order_id"])]
+        )
         lines = await reads.list_lines(tx, [row["order_id"] for row in shown])
-    cursor = None
-    if len(rows) > len(shown):
-        last = shown[-1]
-        created_at, order_id = last["created_at"].isoformat(), str(last["order_id"])
-        cursor = parts.cursors.seal("orders", created_at, order_id)
-    link_next(request, response, cursor)
     views = [OrderView.of(row, lines[row["order_id"]], parts.prefix) for row in shown]
     return Page(data=views, next_cursor=cursor)
 

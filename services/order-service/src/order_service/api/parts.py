@@ -13,7 +13,6 @@ from fastapi import Depends, Header, Request
 
 from order_service import idempotency
 from order_service.accounts import Passwords, Sessions
-from order_service.api.paging import Cursors
 from order_service.domain import Patience
 from order_service.intake import Intake
 
@@ -29,7 +28,6 @@ class Parts:
     intake: Intake
     passwords: Passwords
     sessions: Sessions
-    cursors: Cursors
     issuer: TokenIssuer
     patience: Patience
     prefix: str

@@ -3,11 +3,11 @@
 from typing import Annotated
 
 from common.http import Router
-from fastapi import Path, Query, Request, Response
+from common.paging import PageQuery, PagesOf
+from fastapi import Path, Query
 from pydantic import Field
 
 from order_service.api.bodies import SKU, Text
-from order_service.api.paging import PageQuery, link_next
 from order_service.api.parts import PartsOf, not_found
 from order_service.api.shapes import Page, Product
 from order_service.store import reads
@@ -23,18 +23,15 @@ class ProductQuery(PageQuery):
 
 @router.get("/products")
 async def list_products(
-    query: Annotated[ProductQuery, Query()], parts: PartsOf, request: Request, response: Response
+    query: Annotated[ProductQuery, Query()], pages: PagesOf, parts: PartsOf
 ) -> Page[Product]:
     """List products by SKU; anyone may look."""
-    last = parts.cursors.open("products", query.cursor)
+    last = pages.begin("products", query)
     async with parts.database.transaction() as tx:
         rows = await reads.list_products(
             tx, query.q, after=last[0] if last else None, limit=query.limit + 1
         )
-    shown = rows[: query.limit]
-    more = len(rows) > len(shown)
-    cursor = parts.cursors.seal("products", shown[-1]["sku"]) if more else None
-    link_next(request, response, cursor)
+    shown, cursor = pages.cut("products", query, rows, lambda row: [row["sku"]])
     return Page(data=[Product.of(row) for row in shown], next_cursor=cursor)
 
 

@@ -8,12 +8,12 @@ from uuid import UUID
 from common import telemetry
 from common.auth import Principal, caller
 from common.http import Body, Router, Wire
-from fastapi import Depends, Query, Request, Response
+from common.paging import PageQuery, PagesOf
+from fastapi import Depends, Query
 from pydantic import Field
 
 from order_service import handlers
 from order_service.api.bodies import PRINTABLE
-from order_service.api.paging import PageQuery, link_next
 from order_service.api.parts import PartsOf, not_found
 from order_service.api.shapes import Page
 from order_service.domain import (
@@ -171,22 +171,18 @@ class SagaDetail(SagaView):
 async def list_sagas(
     query: Annotated[SagaQuery, Query()],
     _operator: Operator,
+    pages: PagesOf,
     parts: PartsOf,
-    request: Request,
-    response: Response,
 ) -> Page[SagaView]:
     """List sagas, newest first; `health=STUCK` are those that wait for you."""
-    last = parts.cursors.open("sagas", query.cursor)
+    last = pages.begin("sagas", query)
     after = (datetime.fromisoformat(last[0]), UUID(last[1])) if last else None
     wanted = SagaFilter(health=query.health, status=query.status)
     async with parts.database.transaction() as tx:
         orders = await store.list_sagas(tx, wanted, after=after, limit=query.limit + 1)
-    shown = orders[: query.limit]
-    cursor = None
-    if len(orders) > len(shown):
-        end = shown[-1]
-        cursor = parts.cursors.seal("sagas", end.created_at.isoformat(), str(end.order_id))
-    link_next(request, response, cursor)
+    shown, cursor = pages.cut(
+        "sagas", query, orders, lambda end: [end.created_at.isoformat(), str(end.order_id)]
+    )
     return Page(data=[SagaView.of(order) for order in shown], next_cursor=cursor)
 
 
