@@ -23,6 +23,7 @@ from common.consumer import Consumer
 from common.database import Database
 from common.due import Loop, pause
 from common.errors import ConfigurationError, Contended, Flood, Unavailable
+from common.head import BoundedHead
 from common.health import Health
 from common.http import create_app
 from common.relay import Relay
@@ -219,7 +220,7 @@ class Process:
             host=settings.host,
             port=settings.port,
             loop="none",
-            http="httptools",
+            http=BoundedHead,
             access_log=False,
             log_config=None,
             server_header=False,

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+import uvicorn
+from common.edge import BODY_LIMIT
+from common.head import HEAD_LIMIT, BoundedHead
+from common.health import Health
+from common.http import Body, Router, create_app
+from common.settings import ServiceSettings
+
+router = Router()
+
+
+class Note(Body):
+    text: str
+
+
+@router.post("/notes")
+async def take(body: Note) -> int:
+    return len(body.text)
+
+
+@pytest_asyncio.fixture
+async def port() -> AsyncIterator[int]:
+    app = create_app(
+        title="Notes",
+        service="note-service",
+        settings=ServiceSettings(app_env="test"),
+        health=Health(),
+        routers=[router],
+    )
+    config = uvicorn.Config(app, port=0, http=BoundedHead, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    async with asyncio.timeout(20):
+        while not server.started:
+            await asyncio.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    await serving
+
+
+HEAD = b"POST /api/v1/notes HTTP/1.1\r\nHost: n\r\nContent-Type: application/json\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+ENDLESS = {
+    "URL": (b"GET /", b"x" * 4096),
+    "one header": (HEAD + b"X: ", b"x" * 4096),
+    "many headers": (HEAD, b"X: y\r\n" * 700),
+    "chunk extension": (CHUNKED + b"1;", b"x" * 4096),
+    "trailers": (CHUNKED + b"1\r\n{\r\n0\r\n", b"X: y\r\n" * 700),
+}
+
+
+@pytest.mark.parametrize(("begin", "piece"), ENDLESS.values(), ids=ENDLESS)
+async def test_what_does_not_end_is_cut_off(port: int, begin: bytes, piece: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answer = asyncio.create_task(reader.read(13))
+    sent = 0
+
+    writer.write(begin)
+    while not answer.done() and sent < 16 * HEAD_LIMIT:
+        writer.write(piece)
+        await asyncio.sleep(0.001)
+        sent += len(piece)
+    writer.close()
+
+    assert await answer == b"HTTP/1.1 400 "
+
+
+@pytest.mark.parametrize("size", [0, BODY_LIMIT], ids=["no body", "the largest body"])
+async def test_large_heads_are_read_again_and_again(port: int, size: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    body = b'{"text":"' + b"x" * (size - 11) + b'"}' if size else b""
+    start = HEAD if size else b"GET /api/v1/health/live HTTP/1.1\r\nHost: n\r\n"
+    large = b"X: %s\r\nContent-Length: %d\r\n\r\n" % (b"x" * (HEAD_LIMIT - 200), len(body))
+
+    for _ in range(3):
+        writer.write(start + large + body)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        length = next(x for x in answer.lower().split(b"\r\n") if x.startswith(b"content-length"))
+        await reader.readexactly(int(length.split(b":")[1]))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+
+    writer.close()
