@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from common import failpoint
-from common.failpoint import Injected, armed
+from common.failpoint import Injected, armed, bound
 
 DYING = "from common.failpoint import failpoint; failpoint('here.now'); print('alive')"
 
@@ -36,7 +36,11 @@ def test_a_key_that_ends_otherwise_is_spared(tmp_path: Path) -> None:
 
 
 def test_a_later_life_knows_what_an_earlier_one_did(tmp_path: Path) -> None:
-    env = {"FAILPOINTS": "here.now=kill*2", "FAILPOINTS_LOG": str(tmp_path / "log")}
+    env = {
+        "APP_ENV": "test",
+        "FAILPOINTS": "here.now=kill*2",
+        "FAILPOINTS_LOG": str(tmp_path / "log"),
+    }
 
     codes = [
         subprocess.run([sys.executable, "-c", DYING], env=env, check=False).returncode  # noqa: S603
@@ -44,6 +48,12 @@ def test_a_later_life_knows_what_an_earlier_one_did(tmp_path: Path) -> None:
     ]
 
     assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0]
+
+
+@pytest.mark.parametrize("environment", [{}, {"APP_ENV": "production"}])
+def test_a_production_process_does_not_start_with_a_plan(environment: dict[str, str]) -> None:
+    with pytest.raises(SystemExit, match="unset it"):
+        bound({**environment, "FAILPOINTS": "here.now=kill"})
 
 
 def test_a_blocked_place_holds_the_whole_process_up(tmp_path: Path) -> None:

@@ -94,9 +94,9 @@ async def test_a_poison_record_ends_alone_in_the_dead_letter_topic(
     assert alarms() == before + 1
 
 
-@pytest.mark.parametrize("batches", [1, 2], ids=["in one batch", "in two batches"])
+@pytest.mark.parametrize("batches", ["tf", "t,f,f", "t,tf", "t,ft"])
 async def test_a_known_id_with_other_content_is_poison(
-    database: Database, admin: Admin, batches: int
+    database: Database, admin: Admin, batches: str
 ) -> None:
     event_id = uuid7()
     true = till.record(uuid7(), event_id=event_id, offset=0)
@@ -104,8 +104,8 @@ async def test_a_known_id_with_other_content_is_poison(
     before = alarms()
     shell = till.shell(database)
 
-    for batch in [[true, false]] if batches == 1 else [[true], [false], [false]]:
-        await handle(shell, *batch)
+    for batch in batches.split(","):
+        await handle(shell, *({"t": true, "f": false}[each] for each in batch))
 
     counted = await admin.fetch("SELECT order_id::text FROM till")
     assert [row["order_id"].encode() for row in counted] == [true.key]
@@ -237,3 +237,20 @@ async def test_an_unknown_schema_id_waits_for_the_deploy(database: Database, adm
 
     assert await admin.fetchval("SELECT state FROM parked") == "retry"
     assert await admin.fetchval("SELECT count(*) FROM inbox") == 1
+
+
+async def test_what_turns_out_to_be_poison_after_the_deploy_lets_its_key_go_on(
+    database: Database, admin: Admin
+) -> None:
+    order = uuid7()
+    skewed = till.record(order, value=b"\x00\x7f\xff\xff\xff rest", offset=0)
+    await handle(till.shell(database), skewed, till.record(order, offset=1))
+    await admin.execute(
+        "UPDATE parked SET payload = $1 WHERE attempt > 0", till.record(order).value[:-1]
+    )
+
+    await till.sweep(database)
+
+    assert await admin.fetchval("SELECT order_id FROM till") == order
+    assert await admin.fetchval("SELECT string_agg(state, ' ') FROM parked") == "skipped"
+    assert [key for key, _ in await letters(admin)] == [str(order).encode()]

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.postgres
 
 SOON = timedelta(milliseconds=50)
 HOUR = timedelta(hours=1)
+ANA = UUID("0198f3a0-0001-7000-8000-000000000001")
 QUICK = Patience(answer=SOON, compensation=SOON * 30)
 """An answer is asked for after 1, 3, 7 and 15 units, and given up after 30."""
 
@@ -186,3 +187,44 @@ async def test_a_backlog_of_due_orders_is_shared_by_instances(desk: OrderDesk) -
 
     expired = await desk.rows("SELECT FROM outbox WHERE type = 'OrderExpired'")
     assert len(expired) == len(ids)
+
+
+async def test_old_keys_and_tokens_that_are_over_are_forgotten_and_no_others(
+    desk: OrderDesk,
+) -> None:
+    async with desk.database.transaction() as tx:
+        await tx.execute(
+            """
+            INSERT INTO idempotency_keys
+                   (principal, route, key, fingerprint, status, body, created_at)
+            SELECT gen_random_uuid(), 'POST /orders', age, '', 202, '', now() - age::interval
+              FROM unnest(ARRAY['25 hours', '23 hours']) AS age
+            """
+        )
+        await tx.execute(
+            """
+            INSERT INTO customers
+                   (customer_id, email, language, password_hash, roles, version, created_at)
+            VALUES ($1, 'ana@example.org', 'en', '-', ARRAY['customer'], 1, now())
+            """,
+            ANA,
+        )
+        await tx.execute(
+            """
+            INSERT INTO refresh_tokens (token_hash, family, customer_id, issued_at, expires_at)
+            SELECT span::bytea, gen_random_uuid(), $1, now(), now() + span::interval
+              FROM unnest(ARRAY['-1 second', '1 hour']) AS span
+            """,
+            ANA,
+        )
+
+    async with running(desk):
+        await eventually(lambda: _is_left(desk))
+
+
+async def _is_left(desk: OrderDesk) -> bool:
+    keys = await desk.rows("SELECT key FROM idempotency_keys")
+    tokens = await desk.rows("SELECT token_hash FROM refresh_tokens")
+    assert "23 hours" in [row["key"] for row in keys]
+    assert b"1 hour" in [row["token_hash"] for row in tokens]
+    return len(keys) == len(tokens) == 1

@@ -3,7 +3,7 @@
 `FAILPOINTS` names places and what happens there, `FAILPOINTS_LOG` the file that counts how often
 it did, across restarts: `relay.acknowledged=kill*2;shell.deciding=raise@3f`. The actions are
 `kill`, `raise` and `block:SECONDS`; `*N` is how many times (once, unless it says so; `*0` is
-always), `@KEY` limits it to keys that end so.
+always), `@KEY` limits it to keys that end so. In production the process refuses to start with it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -100,10 +101,15 @@ def _nothing(_name: str, _key: bytes = b"", /) -> None:
     """Be what every place calls in production."""
 
 
-def _bound() -> Failpoint:
-    text = os.environ.get("FAILPOINTS")
-    return armed(text, Path(os.environ["FAILPOINTS_LOG"])) if text else _nothing
+def bound(environment: Mapping[str, str]) -> Failpoint:
+    """Arm what the environment plans; ends the process where that would be an accident."""
+    text = environment.get("FAILPOINTS")
+    if not text:
+        return _nothing
+    if environment.get("APP_ENV") not in {"development", "test"}:
+        sys.exit("FAILPOINTS breaks this process on purpose: unset it, or set APP_ENV=test")
+    return armed(text, Path(environment["FAILPOINTS_LOG"]))
 
 
-failpoint = _bound()
+failpoint = bound(os.environ)
 """Call it with the place's name, and the message's key where there is one."""

@@ -40,11 +40,12 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The answer to a claim: the batch's number, and which ids are new or falsely reused."""
+    """The answer to a claim: the batch's number, the ids that are new, and ids falsely reused."""
 
     seq: int
     fresh: frozenset[UUID]
-    reused: frozenset[UUID]
+    reused: frozenset[tuple[UUID, bytes]]
+    """With the digest of the false content: the true record may come again in the same batch."""
 
 
 def digest_of(payload: bytes | None) -> bytes:
@@ -105,17 +106,18 @@ async def claim(tx: Transaction, records: Sequence[Record]) -> Claim:
     return Claim(rows[0]["seq"], fresh, await _reused(tx, known) if known else frozenset())
 
 
-async def _reused(tx: Transaction, known: Sequence[Record]) -> frozenset[UUID]:
+async def _reused(tx: Transaction, known: Sequence[Record]) -> frozenset[tuple[UUID, bytes]]:
     """Find the known ids that come with other content than the first time."""
     rows = await tx.fetch(
         """
-        SELECT r.event_id FROM unnest($1::uuid[], $2::bytea[]) AS r (event_id, digest)
+        SELECT r.event_id, r.digest
+          FROM unnest($1::uuid[], $2::bytea[]) AS r (event_id, digest)
           JOIN inbox USING (event_id) WHERE inbox.digest <> r.digest AND inbox.origin = 'topic'
         """,
         [record.event_id for record in known],
         [record.digest for record in known],
     )
-    return frozenset(row["event_id"] for row in rows)
+    return frozenset((row["event_id"], row["digest"]) for row in rows)
 
 
 async def ensure_partitions(tx: Transaction) -> None:

@@ -96,7 +96,7 @@ class Shell(Generic[S]):
         for place, reading in enumerate(taken):
             first = fresh.get(reading.event_id)
             if first is not None or reading.event_id not in claim.fresh:
-                reused = reading.event_id in claim.reused
+                reused = (reading.event_id, reading.digest) in claim.reused
                 if reused or (first is not None and first[1].digest != reading.digest):
                     reason = Poison("ce_id is known with other content")
                     self._poison(reading.record, reason, batch, tx)

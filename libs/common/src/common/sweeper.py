@@ -63,7 +63,8 @@ class Sweep(Generic[S]):
             again = {head.row_id for head, _ in failed}
             await parked.delete(tx, [head for head in heads if head.row_id not in again])
             for head, failure in failed:
-                await self._put_back(tx, head, failure, batch)
+                readable = not isinstance(readings[head.row_id], Bad)
+                await self._put_back(tx, head, failure, batch, readable=readable)
             await self._decider.announce(tx, batch)
             failpoint("sweeper.committing")
         failpoint("sweeper.committed")
@@ -87,10 +88,19 @@ class Sweep(Generic[S]):
         return failure and parked.repeated(failure, head.failure)
 
     async def _put_back(
-        self, tx: Transaction, head: Parked, failure: dead_letter.Failure, batch: Batch
+        self,
+        tx: Transaction,
+        head: Parked,
+        failure: dead_letter.Failure,
+        batch: Batch,
+        *,
+        readable: bool = True,
     ) -> None:
-        spent = failure.attempts >= self._patience.attempts and head.state_version is None
-        state: parked.ParkedState = self._patience.then if spent else "retry"
+        """Let it wait for its next try, or set it aside: poison at once, and its key goes on."""
+        spent = not readable or failure.attempts >= self._patience.attempts
+        spent = spent and head.state_version is None
+        then: parked.ParkedState = self._patience.then if readable else "skipped"
+        state: parked.ParkedState = then if spent else "retry"
         delay = self._patience.delay(failure.attempts)
         await parked.failed_again(tx, head, state=state, failure=failure, delay=delay)
         if spent:

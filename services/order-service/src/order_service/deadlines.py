@@ -15,6 +15,9 @@ from order_service.domain import Patience
 BATCH = 200
 """Due orders of one transaction: an hour's backlog goes in a few hundred quick ones."""
 
+KEYS_KEPT = timedelta(hours=24)
+"""How long a repeated request gets its first answer again."""
+
 
 class Sweep(Protocol):
     """One use case over what is due."""
@@ -23,7 +26,7 @@ class Sweep(Protocol):
 
 
 def loops(database: Database, patience: Patience, *, poll: timedelta) -> list[SweepLoop]:
-    """Make one loop a timer, and one that counts the orders under way."""
+    """Make one loop a timer, one that counts the orders under way, and one that tidies up."""
     timers: dict[str, Sweep] = {
         "order deadlines": handlers.expire_orders,
         "unanswered closings": handlers.close_again,
@@ -35,6 +38,7 @@ def loops(database: Database, patience: Patience, *, poll: timedelta) -> list[Sw
             for name, sweep in timers.items()
         ),
         SweepLoop("orders under way", database, _measure(database), poll * 5),
+        SweepLoop("old keys and tokens", database, _forget(database), poll * 12),
     ]
 
 
@@ -44,6 +48,14 @@ def _in_transaction(
     async def once() -> int:
         async with database.transaction() as tx:
             return await sweep(tx, limit=BATCH, patience=patience)
+
+    return once
+
+
+def _forget(database: Database) -> Callable[[], Awaitable[int]]:
+    async def once() -> int:
+        async with database.transaction() as tx:
+            return await handlers.forget(tx, limit=BATCH, keys_kept=KEYS_KEPT)
 
     return once
 

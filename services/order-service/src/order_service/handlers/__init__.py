@@ -13,4 +13,5 @@ from order_service.handlers.repair import retry_saga as retry_saga
 from order_service.handlers.timers import call_stuck as call_stuck
 from order_service.handlers.timers import close_again as close_again
 from order_service.handlers.timers import expire_orders as expire_orders
+from order_service.handlers.timers import forget as forget
 from order_service.handlers.timers import measure_open as measure_open

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from common import outbox
 from common.database import Transaction
@@ -12,7 +13,7 @@ from order_service import domain
 from order_service.domain import Order, Orders, Patience, SagaStuck
 from order_service.handlers import progress
 from order_service.handlers.orders import save_orders
-from order_service.store import timers
+from order_service.store import accounts, keys, timers
 
 
 async def expire_orders(tx: Transaction, *, limit: int, patience: Patience) -> int:
@@ -34,6 +35,12 @@ async def call_stuck(tx: Transaction, *, limit: int, patience: Patience) -> int:
     """Call the sagas stuck that should have completed long ago; nothing is said again."""
     due = await timers.lock_incomplete(tx, limit)
     return await _fire(tx, due, domain.miss_completion, patience)
+
+
+async def forget(tx: Transaction, *, limit: int, keys_kept: timedelta) -> int:
+    """Remove idempotency keys that are old enough, and refresh tokens that are over."""
+    old = await keys.remove_old(tx, kept=keys_kept, limit=limit)
+    return old + await accounts.remove_expired_tokens(tx, limit)
 
 
 async def measure_open(tx: Transaction) -> None:

@@ -165,3 +165,17 @@ def _customer(row: asyncpg.Record) -> Customer:
         roles=tuple(row["roles"]),
         created_at=row["created_at"],
     )
+
+
+async def remove_expired_tokens(tx: Transaction, limit: int) -> int:
+    """Remove refresh tokens that nobody could use any more; answers how many."""
+    rows = await tx.fetch(
+        """
+        DELETE FROM refresh_tokens WHERE ctid = ANY (ARRAY (
+            SELECT ctid FROM refresh_tokens WHERE expires_at < now()
+             ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))
+        RETURNING 1
+        """,
+        limit,
+    )
+    return len(rows)

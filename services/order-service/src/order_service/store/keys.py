@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from common.database import Transaction
@@ -85,6 +86,21 @@ async def remove_keys(tx: Transaction, slots: Sequence[Slot]) -> None:
         """,
         *_columns(slots),
     )
+
+
+async def remove_old(tx: Transaction, *, kept: timedelta, limit: int) -> int:
+    """Remove keys that have stood for their answer long enough; answers how many."""
+    rows = await tx.fetch(
+        """
+        DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY (
+            SELECT ctid FROM idempotency_keys WHERE created_at < now() - $1::interval
+             ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED))
+        RETURNING 1
+        """,
+        kept,
+        limit,
+    )
+    return len(rows)
 
 
 async def limit_lock_wait(tx: Transaction, milliseconds: int) -> None:
