@@ -13,7 +13,8 @@ import redis.asyncio
 from aiokafka.admin import AIOKafkaAdminClient
 from devstack.dsn import as_role
 from devstack.postgres import PASSWORD
-from devstack.stack import Stack
+from devstack.stack import Stack, _quick_place
+from devstack.topology import LOCAL
 
 from tests.support.postgres import Databases
 from tests.support.waiting import eventually
@@ -147,3 +148,9 @@ def _stack_in_another_process(state: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(  # noqa: S603  our own program
         [sys.executable, "-c", _RUNS_A_STACK, state], stdout=subprocess.PIPE, text=True
     )
+
+
+def test_what_need_not_last_lies_in_memory_if_there_is_room(tmp_path: Path) -> None:
+    assert tmp_path in _quick_place(tmp_path, room=1).parents
+    assert _quick_place(tmp_path, room=2**62) == LOCAL
+    assert _quick_place(tmp_path / "none", room=1) == LOCAL

@@ -53,7 +53,7 @@ async def start(processes: Processes, state: Path, *, durable: bool = True) -> s
     with (data / "postgresql.conf").open("a") as config:
         config.write(_CONFIG.format(host=LOCALHOST, port=port))
         if not durable:
-            config.write("fsync = off\nfull_page_writes = off\n")
+            config.write("fsync = off\nfull_page_writes = off\nmax_wal_size = 256MB\n")
     server = processes.spawn(_server(data))
     admin = f"postgresql://postgres:{PASSWORD}@{LOCALHOST}:{port}"
     await _serving(server, f"{admin}/postgres")
