@@ -96,8 +96,13 @@ def main() -> int:
     command = " ".join(["python -m benchmarks", *sys.argv[1:]])
     console.print(f"written to {report.save(measured, command)}", markup=False)
     missed = [
-        row for row in measured for name, aim in row.aims.items() if not aim.met(row.median(name))
+        f"{row.id} {name}"
+        for row in measured
+        for name, aim in row.aims.items()
+        if not aim.met(row.median(name))
     ]
+    if missed:
+        console.print(f"aims missed: {', '.join(missed)}", style="red", markup=False)
     return 1 if missed else 0
 
 
