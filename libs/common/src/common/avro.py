@@ -41,7 +41,9 @@ class Contract:
     """The files of schemas/, parsed once."""
 
     by_id: dict[int, tuple[str, Schema]]
+    """Every version ever released, too: a topic keeps old records long after a roll-out."""
     ids: dict[tuple[str, str], int]
+    """The version that is written now, by topic and type."""
     topics: dict[str, dict[str, Any]]
 
 
@@ -62,6 +64,10 @@ def contract() -> Contract:
     root = schemas_dir()
     by_id: dict[int, tuple[str, Schema]] = {}
     ids: dict[tuple[str, str], int] = {}
+    for file in sorted((root / "released").glob("*.json")):
+        for type_name, versions in json.loads(file.read_text()).items():
+            for version in versions:
+                by_id[version["id"]] = (type_name, fastavro.parse_schema(version["schema"]))
     for name, schema_id in json.loads((root / "ids.json").read_text()).items():
         topic, type_name = name.split("/")
         schema = fastavro.parse_schema(json.loads((root / f"{name}.avsc").read_text()))
@@ -104,14 +110,17 @@ def decode(payload: bytes, event_type: type[E]) -> E:
     type_name, schema = contract().by_id[claimed]
     if type_name != event_type.type_name():
         raise Poison(f"schema id {claimed} is {type_name}, not {event_type.type_name()}")
-    return _read(payload, schema, event_type)
+    current = contract().ids[event_type.TOPIC, type_name]
+    # Only an old version needs to be resolved: that takes longer.
+    wanted = None if claimed == current else contract().by_id[current][1]
+    return _read(payload, schema, wanted, event_type)
 
 
-def _read(payload: bytes, schema: Schema, event_type: type[E]) -> E:
+def _read(payload: bytes, schema: Schema, wanted: Schema | None, event_type: type[E]) -> E:
     buffer = io.BytesIO(payload)
     buffer.seek(_HEADER.size)
     try:
-        record = fastavro.schemaless_reader(buffer, schema, None)
+        record = fastavro.schemaless_reader(buffer, schema, wanted)
     except _UNREADABLE as error:
         raise Poison(f"not the Avro of {event_type.type_name()}: {type(error).__name__}") from error
     if buffer.read(1):
