@@ -281,6 +281,29 @@ async def test_a_flood_stops_all_until_an_operator_resumes(
     assert await admin.fetchval(COUNTED) == 201
 
 
+async def test_a_halt_is_noted_when_the_database_answers_again(
+    database: Database, admin: Admin, topics: Topics
+) -> None:
+    consumer = till_consumer(database, topics)
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE consumer_halts")
+        halting = asyncio.create_task(consumer.halt("a flood"))
+        await eventually(lambda: waits_for_lock(admin))
+        await eventually(lambda: gave_up_once(admin))
+    await halting
+
+    assert consumer.halted == "a flood"
+    assert await admin.fetchval("SELECT reason FROM consumer_halts") == "a flood"
+
+
+async def waits_for_lock(admin: Admin) -> bool:
+    return await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1
+
+
+async def gave_up_once(admin: Admin) -> bool:
+    return await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0
+
+
 async def none_parked(admin: Admin) -> bool:
     return await admin.fetchval("SELECT count(*) FROM parked") == 0
 

@@ -28,7 +28,7 @@ from common.database import Database
 from common.dead_letter import Record
 from common.deciding import Subscription
 from common.due import pause
-from common.errors import Flood, Unavailable
+from common.errors import Contended, Flood, Unavailable
 from common.failpoint import failpoint
 from common.message import State
 from common.parked import Patience
@@ -84,12 +84,14 @@ class Consumer(Generic[S]):
             then="skipped" if kafka.park_policy == "skip" else "dead",
         )
         self.halted: str | None = None
+        self._noting = False
         self._database = database
         self._kafka = kafka
         self._stop = asyncio.Event()
         self._hand = asyncio.Lock()
         self._admitted: frozenset[TopicPartition] = frozenset()
         self._withheld: set[TopicPartition] = set()
+        self._measured: set[TopicPartition] = set()
         self._next: dict[TopicPartition, int] = {}
         self._last_record = self._behind_since = time.monotonic()
         self._client: _Records | None = None
@@ -258,6 +260,7 @@ class Consumer(Generic[S]):
                 self._withheld.add(partition)
                 client.pause(partition)
         self._admitted = frozenset(assigned)
+        telemetry.CONSUMER_WITHHELD.set(len(self._withheld))
 
     def _logical(self, partition: TopicPartition) -> tuple[str, int]:
         return partition.topic.removeprefix(self._kafka.topic_prefix), partition.partition
@@ -271,6 +274,16 @@ class Consumer(Generic[S]):
         """Stop for an operator, in a row: a restart must not run into the same flood."""
         _log.error("consumer halted: it is the deploy, not the data", reason=reason)
         self.halted = reason
+        self._noting = True
+        while self._noting and not self._stop.is_set():
+            try:
+                await self._note_halt(reason)
+            except (Unavailable, Contended):
+                await pause(self._stop, 1.0)
+            else:
+                self._noting = False
+
+    async def _note_halt(self, reason: str) -> None:
         async with self._database.transaction() as tx:
             await tx.execute(
                 "INSERT INTO consumer_halts (consumer, reason) VALUES ($1, $2) "
@@ -286,7 +299,7 @@ class Consumer(Generic[S]):
             reason = await tx.fetchval(
                 "SELECT reason FROM consumer_halts WHERE consumer = $1", self.group
             )
-        if self.halted is not before:
+        if self._noting or self.halted is not before:
             return  # halted while we looked: the row may not be there yet
         if self.halted and reason is None:
             _log.info("consumer resumed by an operator")
@@ -300,6 +313,7 @@ class Consumer(Generic[S]):
     async def _look(self) -> None:
         """See how far behind we are, whether an operator resumed us, and whether we are stuck."""
         now = time.monotonic()
+        telemetry.CONSUMER_HALTED.set(self.halted is not None)
         try:
             await self.look_for_halt()
             lag = await self._measure_lag()
@@ -317,6 +331,9 @@ class Consumer(Generic[S]):
     async def _measure_lag(self) -> int:
         client = self._client
         readable = (client.assignment() - self._withheld) if client else set()
+        for lost in self._measured - readable:
+            telemetry.CONSUMER_LAG.remove(lost.topic, lost.partition)
+        self._measured = readable
         if client is None or not readable:
             return 0
         ends = await client.end_offsets(list(readable))

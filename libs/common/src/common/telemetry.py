@@ -233,6 +233,8 @@ BATCH_SIZE = _histogram("consumer_batch_size", "Records of one transaction", buc
 BATCH_DURATION = _histogram("consumer_processing_seconds", "From poll to offset commit")
 EVENT_AGE = _histogram("consumer_event_age_seconds", "Age of an event when handled", buckets=_SLOW)
 CONSUMER_LAG = _gauge("consumer_lag_records", "Records not yet taken", "topic", "partition")
+CONSUMER_WITHHELD = _gauge("consumer_withheld_partitions", "Not read: the database is behind them")
+CONSUMER_HALTED = _gauge("consumer_halted", "1 while an operator must resume the consumer")
 DEAD_LETTERS = _counter("dlt_messages_total", "Copied to the dead-letter topic", "reason")
 PARKED_KEYS = _gauge("parked_keys", "Keys that wait behind a failed message")
 REPLAYED = _counter("replayed_total", "Parked messages tried again", "result")
