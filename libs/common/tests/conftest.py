@@ -13,11 +13,10 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from common.database import Database
 from common.migration import create_messaging_tables
-from common.schema import asyncpg_url
+from common.schema import engine_for
 from common.settings import PostgresSettings
 from pydantic import SecretStr
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
 if TYPE_CHECKING:
     from tests.support.postgres import Databases
@@ -30,7 +29,7 @@ import till
 @pytest_asyncio.fixture
 async def admin(empty_databases: Databases) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     """Log in as superuser to a database with inventory's messaging tables and the till."""
-    engine = create_async_engine(asyncpg_url(empty_databases.owner_dsn("inventory")))
+    engine = engine_for(empty_databases.owner_dsn("inventory"))
     async with engine.begin() as owner:
         await owner.run_sync(_create_tables)
     await engine.dispose()

@@ -254,3 +254,20 @@ async def test_what_turns_out_to_be_poison_after_the_deploy_lets_its_key_go_on(
     assert await admin.fetchval("SELECT order_id FROM till") == order
     assert await admin.fetchval("SELECT string_agg(state, ' ') FROM parked") == "skipped"
     assert [key for key, _ in await letters(admin)] == [str(order).encode()]
+
+
+async def test_a_flood_of_failing_retries_stops_the_sweeper_too(
+    database: Database, admin: Admin
+) -> None:
+    orders = [uuid7() for _ in range(200)]
+    with pytest.raises(Flood):
+        await handle(
+            till.shell(database, failing_for(*orders)),
+            *(till.record(order, offset=n) for n, order in enumerate(orders)),
+        )
+
+    with pytest.raises(Flood):
+        await till.sweep(database, failing_for(*orders))
+
+    (why,) = await admin.fetch("SELECT DISTINCT error_class FROM parked")
+    assert why["error_class"] == "builtins.LookupError"

@@ -7,10 +7,9 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from common.process import schema_head
-from common.schema import alembic_config, asyncpg_url, newest, upgrade
+from common.schema import alembic_config, engine_for, newest, upgrade
 from notification_service.app import PROGRAM
 from notification_service.store.tables import METADATA
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.support.postgres import Databases
 
@@ -18,7 +17,7 @@ pytestmark = pytest.mark.postgres
 
 
 async def run(dsn: str, work: Callable[[sa.Connection], Any]) -> Any:
-    engine = create_async_engine(asyncpg_url(dsn))
+    engine = engine_for(dsn)
     try:
         async with engine.begin() as connection:
             return await connection.run_sync(work)

@@ -60,7 +60,12 @@ class _Records(AIOKafkaConsumer):
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
     ) -> dict[TopicPartition, list[ConsumerRecord[bytes | None, bytes | None]]]:
         """Poll; partitions of which this database knows less than the group are never read."""
-        await self.owner.admit(self)
+        try:
+            await self.owner.admit(self)
+        except (Unavailable, Contended) as error:
+            _log.warning("partitions wait for the database", reason=str(error))
+            await asyncio.sleep(_POLL_MS / 1000)
+            return {}
         polled: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await super().getmany(
             *partitions, timeout_ms=max(timeout_ms, _POLL_MS), max_records=max_records
         )
@@ -117,7 +122,7 @@ class Consumer(Generic[S]):
                 await self.look_for_halt()
                 await self._connect(broker)
                 await broker.start()
-            except (KafkaError, Unavailable, OSError) as error:
+            except (KafkaError, Unavailable, Contended, OSError) as error:
                 _log.warning("consumer waits to start", reason=type(error).__name__)
                 await broker.stop()
                 await pause(stop, 1.0)
@@ -317,7 +322,7 @@ class Consumer(Generic[S]):
         try:
             await self.look_for_halt()
             lag = await self._measure_lag()
-        except (Unavailable, KafkaError, OSError) as error:
+        except (Unavailable, Contended, KafkaError, OSError) as error:
             _log.warning("can't look at lag or halts", reason=type(error).__name__)
             return
         busy = self._hand.locked() or self.halted is not None

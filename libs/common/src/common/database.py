@@ -16,6 +16,10 @@ from common import telemetry
 from common.errors import Contended, Unavailable
 from common.settings import PostgresSettings
 
+_COMMAND_TIMEOUT = 15.0
+"""Seconds: above the roles' statement_timeout, for a server that is silent instead of slow."""
+_CLOSE_TIMEOUT = 3.0
+
 _AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -45,6 +49,15 @@ def failures_named() -> Iterator[None]:
     except _CONTENDED as error:
         raise Contended(type(error).__name__) from error
     except _AWAY as error:
+        raise Unavailable(f"the database is away: {type(error).__name__}") from error
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Count as away, too, what has no address or no route."""
+    try:
+        yield
+    except OSError as error:
         raise Unavailable(f"the database is away: {type(error).__name__}") from error
 
 
@@ -115,15 +128,34 @@ class Database:
         Raises Unavailable when the database is away (a lost commit's outcome is unknown), and
         Contended for lock and statement time-outs, deadlocks and serialisation failures.
         """
-        patience = self.settings.db_pool_timeout.total_seconds()
-        with failures_named():
-            pool = await self._open_pool()
-            async with pool.acquire(timeout=patience) as connection, connection.transaction():
-                telemetry.DB_POOL.labels("in_use").set(pool.get_size() - pool.get_idle_size())
-                tx = Transaction(connection, await connection.fetchval("SELECT now()"))
-                yield tx
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            with failures_named():
+                async with self._connection() as connection, connection.transaction():
+                    try:
+                        tx = Transaction(connection, await connection.fetchval("SELECT now()"))
+                        yield tx
+                    except asyncio.CancelledError as error:
+                        cancelled = error
+                        raise
+        except Unavailable:
+            if cancelled is not None:  # the roll-back failed, too: that must not hide it
+                raise cancelled from None
+            raise
         for name in tx.rung:
             self.bell(name).ring()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
+        pool = await self._open_pool()
+        with _reaching():
+            connection = await pool.acquire(timeout=self.settings.db_pool_timeout.total_seconds())
+        telemetry.DB_POOL.labels("in_use").inc()
+        try:
+            yield connection
+        finally:
+            telemetry.DB_POOL.labels("in_use").dec()
+            await pool.release(connection)
 
     async def _open_pool(self) -> asyncpg.Pool[asyncpg.Record]:
         if self._pool is None:
@@ -133,6 +165,7 @@ class Database:
                 min_size=0,
                 max_size=self.settings.db_pool_size,
                 timeout=self.settings.db_connect_timeout.total_seconds(),
+                command_timeout=_COMMAND_TIMEOUT,
                 server_settings={
                     "search_path": self.settings.db_schema,
                     "application_name": self.name,
@@ -149,10 +182,11 @@ class Database:
         """Open a connection of its own, past any pooler: for session locks."""
         settings = self.settings
         dsn = settings.database_direct_url or settings.database_url
-        with failures_named():
+        with failures_named(), _reaching():
             return await asyncpg.connect(
                 dsn.get_secret_value(),
                 timeout=settings.db_connect_timeout.total_seconds(),
+                command_timeout=_COMMAND_TIMEOUT,
                 server_settings={
                     "search_path": settings.db_schema,
                     "application_name": f"{self.name}-relay",
@@ -161,10 +195,14 @@ class Database:
             )
 
     async def close(self) -> None:
-        """Close every pooled connection."""
-        if self._pool is not None:
-            await self._pool.close()
-            self._pool = None
+        """Close every pooled connection; one that does not answer is dropped."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                async with asyncio.timeout(_CLOSE_TIMEOUT):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
 
 
 async def _leave_as_it_is(_: asyncpg.Connection[asyncpg.Record]) -> None:

@@ -23,7 +23,6 @@ from common import edge, problem, strict_json
 from common import health as probes
 from common.auth import TokenVerifier
 from common.errors import Refusal
-from common.paging import Cursors
 from common.settings import ServiceSettings
 
 DOCS_PATH = "/api/docs"
@@ -193,7 +192,6 @@ def create_app(
     )
     app.state.verifier = verifier
     app.state.health = health
-    app.state.cursors = Cursors(settings.cursor_key)
     health.timeout = settings.health_check_timeout.total_seconds()
     problem.install(app)
     app.add_middleware(edge.Edge)

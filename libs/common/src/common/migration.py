@@ -8,10 +8,9 @@ import os
 import sqlalchemy as sa
 from alembic import context, op
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TIMESTAMP, UUID
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from common.inbox import INBOX_DAYS
-from common.schema import asyncpg_url
+from common.schema import engine_for
 
 _TABLES = """
 CREATE TABLE {schema}.outbox (
@@ -259,7 +258,7 @@ def run_env(metadata: sa.MetaData) -> None:
         return
 
     async def with_own_engine() -> None:
-        engine = create_async_engine(asyncpg_url(os.environ["DATABASE_OWNER_URL"]))
+        engine = engine_for(os.environ["DATABASE_OWNER_URL"])
         async with engine.begin() as own:
             await own.run_sync(_migrate, metadata, schema)
         await engine.dispose()

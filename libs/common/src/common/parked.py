@@ -16,6 +16,15 @@ from common.database import Transaction
 from common.dead_letter import Failure, Record, escaped
 from common.errors import Poison, UnknownSchema
 
+BELL = "parked"
+"""Rung at commit, so that the sweeper of this process knows of a retry at once."""
+
+_IS_HEAD = """(p.state_version IS NOT NULL OR NOT EXISTS (
+                SELECT FROM parked AS o
+                 WHERE o.key = p.key AND o.seq < p.seq AND o.state IN ('retry', 'dead')
+                   AND o.state_version IS NULL))"""
+"""Nothing of the key stands before it."""
+
 ParkedState = Literal["retry", "dead", "skipped", "discarded"]
 
 
@@ -84,6 +93,8 @@ async def add(tx: Transaction, parked: Sequence[Parked]) -> list[Parked]:
 
 
 async def _insert(tx: Transaction, parked: Parked) -> bool:
+    if parked.state == "retry":
+        tx.ring(BELL)
     record, failure = parked.record, parked.failure
     inserted = await tx.fetchval(
         """
@@ -145,15 +156,11 @@ async def forget_states(tx: Transaction, topic: str, versions: dict[bytes, int])
 async def take_heads(tx: Transaction, limit: int) -> list[Parked]:
     """Lock the due messages that nothing of their key stands before; others take the rest."""
     rows = await tx.fetch(
-        """
+        f"""
         SELECT * FROM parked AS p
-         WHERE state = 'retry' AND next_at <= now()
-           AND (state_version IS NOT NULL OR NOT EXISTS (
-                SELECT FROM parked AS o
-                 WHERE o.key = p.key AND o.seq < p.seq AND o.state IN ('retry', 'dead')
-                   AND o.state_version IS NULL))
+         WHERE state = 'retry' AND next_at <= now() AND {_IS_HEAD}
          ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED
-        """,
+        """,  # noqa: S608  a constant
         limit,
     )
     return [_parked(row) for row in rows]
@@ -221,8 +228,11 @@ async def count_blocked_keys(tx: Transaction) -> int:
 
 
 async def next_due_in(tx: Transaction) -> float | None:
-    """Tell in how many seconds the next retry is due, if any waits."""
+    """Tell in how many seconds the next retry is due, if any waits for nothing else."""
     seconds = await tx.fetchval(
-        "SELECT extract(epoch FROM min(next_at) - now())::float FROM parked WHERE state = 'retry'"
+        f"""
+        SELECT extract(epoch FROM min(next_at) - now())::float
+          FROM parked AS p WHERE state = 'retry' AND {_IS_HEAD}
+        """  # noqa: S608  a constant
     )
     return None if seconds is None else float(seconds)

@@ -243,6 +243,8 @@ class Process:
         return loops
 
     async def _relay(self) -> None:
+        if self.mode == "relay":
+            self.service.relay.expect_no_bell()
         if self.mode in {"serve", "relay"}:
             await self.service.relay.run(self._stop_relay)
         else:

@@ -34,10 +34,12 @@ _LIMIT = 500
 """Rows of one read: enough to fill a request to each partition, short enough to stay fresh."""
 _MAX_BATCH_BYTES = 512 * 1024
 """aiokafka sends one batch per partition per request, so large ones; the broker takes 1 MiB."""
-_BUSY_POLL, _REST_POLL = 0.01, 1.0
+_BUSY_POLL, _REST_POLL, _DEAF_POLL = 0.01, 1.0, 0.25
 """Seconds: what another process appended is seen soon while there is work, cheaply at rest.
 
-Each empty read doubles the wait, from the first to the second."""
+Each empty read doubles the wait, from the first to the second; or to the third, where all that is
+announced comes from other processes and no bell tells of it.
+"""
 _PATIENCE_PER_ROW, _MOST_PATIENCE = 0.0003, 0.02
 """Seconds: under load the next read waits a little, so that rounds grow and each row costs less."""
 _UPKEEP = 2.0
@@ -107,6 +109,7 @@ class Relay:
     """Carries the rows of the shards it owns; another process's relay carries the rest."""
 
     def __init__(self, database: Database, kafka: KafkaSettings) -> None:
+        self._rest_poll = _REST_POLL
         self._database = database
         self._kafka = kafka
         self._producer: AIOKafkaProducer | None = None
@@ -118,6 +121,10 @@ class Relay:
             await self._carry_until(stop)
         finally:
             await self._drop_producer()
+
+    def expect_no_bell(self) -> None:
+        """Look more often: nothing in this process announces anything."""
+        self._rest_poll = _DEAF_POLL
 
     async def _carry_until(self, stop: asyncio.Event) -> None:
         wait = 0.1
@@ -148,7 +155,7 @@ class Relay:
                     carried = await self._carry(owned)
                     if stop.is_set() and carried == 0:
                         return
-                    wait = _BUSY_POLL if carried else min(wait * 2, _REST_POLL)
+                    wait = _BUSY_POLL if carried else min(wait * 2, self._rest_poll)
                     if carried < _LIMIT:
                         await asyncio.sleep(min(_MOST_PATIENCE, carried * _PATIENCE_PER_ROW))
                         await self._database.bell(outbox.BELL).wait(wait)

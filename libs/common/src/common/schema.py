@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 _NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -24,9 +25,9 @@ def metadata_for(schema: str) -> MetaData:
     return MetaData(schema=schema, naming_convention=_NAMING)
 
 
-def asyncpg_url(dsn: str) -> str:
-    """Name the driver in a DSN, as SQLAlchemy wants it; psql and asyncpg want it without."""
-    return "postgresql+asyncpg://" + dsn.split("://", 1)[1]
+def engine_for(dsn: str) -> AsyncEngine:
+    """Reach a database as asyncpg does, with the same parameters in the DSN."""
+    return create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn))
 
 
 def alembic_config(home: Path) -> Config:
@@ -49,7 +50,7 @@ async def upgrade(owner_dsn: str, home: Path) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
-    engine = create_async_engine(asyncpg_url(owner_dsn))
+    engine = engine_for(owner_dsn)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(run)

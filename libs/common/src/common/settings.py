@@ -126,12 +126,6 @@ class ServiceSettings(Fragment):
     health_check_timeout: Duration = Field(
         timedelta(seconds=2), description="longest wait for one readiness check"
     )
-    cursor_key: SecretStr | None = Field(
-        None,
-        min_length=32,
-        description="signs where a list's page ended; the processes of a service share it, and one "
-        "without it makes its own up: cursors then end with that process",
-    )
     shutdown_timeout: Duration = Field(
         timedelta(seconds=20), description="longest graceful shutdown before the process just ends"
     )
@@ -139,6 +133,24 @@ class ServiceSettings(Fragment):
     @property
     def serves_docs(self) -> bool:
         return self.app_env != "production" if self.enable_docs is None else self.enable_docs
+
+
+class PagingSettings(ServiceSettings):
+    """What a service with lists needs."""
+
+    cursor_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="signs where a list's page ended; the processes of a service share it; only "
+        "production needs one, elsewhere a process makes its own up",
+    )
+
+    @model_validator(mode="after")
+    def _processes_share_a_key(self) -> Self:
+        if self.cursor_key is None and self.app_env == "production":
+            message = "CURSOR_KEY or CURSOR_KEY_FILE is required in production"
+            raise ValueError(message)
+        return self
 
 
 class PostgresSettings(Fragment):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from common import dead_letter, outbox, parked, telemetry
 from common.consumer import Consumer
 from common.database import Database, Transaction
 from common.deciding import Batch, Decider
-from common.due import pause
+from common.due import wait_either
 from common.errors import Contended, Flood, Poison, Unavailable
 from common.failpoint import failpoint
 from common.message import State
@@ -19,7 +20,7 @@ from common.reading import Bad, Reading, Stated, Taken
 S = TypeVar("S", bound=State)
 
 _SOONEST, _LATEST = 0.05, 5.0
-"""Seconds between looks: another process may park a message, and nobody rings for it."""
+"""Seconds between looks: what another process parks rings no bell here."""
 
 
 class Sweep(Generic[S]):
@@ -34,7 +35,7 @@ class Sweep(Generic[S]):
         """Try the parked messages that are due, heads of their keys only; answers how many."""
         try:
             return await self._try_heads(limit)
-        except Unavailable:
+        except (Unavailable, Flood):
             raise
         except Exception as error:  # load or save failed: fewer at a time, until it is one alone
             if limit > 1:
@@ -127,23 +128,23 @@ class Sweeper:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until told to stop; a database that is away is waited for."""
-        wait = _SOONEST
         while not stop.is_set():
+            wait = _LATEST
             try:
                 await self._consumer.look_for_halt()  # a restart must not sweep on
-                wait = _LATEST if self._consumer.halted else await self._round(wait)
+                if not self._consumer.halted:
+                    wait = await self._round()
             except (Unavailable, Contended):
                 wait = _LATEST
             except Flood as flood:
                 await self._consumer.halt(str(flood))
-            await pause(stop, wait)
+            await wait_either(stop, self._database, parked.BELL, timedelta(seconds=wait))
 
-    async def _round(self, last_wait: float) -> float:
+    async def _round(self) -> float:
         """Try all that is due; answers how many seconds to wait before the next round."""
-        again = min(last_wait * 2, _LATEST)  # what is due may stand behind what never will be
         while (due_in := await self._due_in()) <= 0 and await self._sweep.once():
-            again = _SOONEST
-        return min(due_in, _LATEST) if due_in > 0 else again
+            pass
+        return min(max(_SOONEST, due_in), _LATEST)
 
     async def _due_in(self) -> float:
         """Say in how many seconds the next message is due, and measure what waits."""

@@ -9,6 +9,7 @@ from common.database import Database
 from common.due import SweepLoop
 from common.health import Health
 from common.http import create_app
+from common.paging import Cursors
 from common.process import Program, Service
 from common.relay import Relay
 
@@ -34,6 +35,7 @@ def build(settings: Settings) -> Service:
         problems=products.PROBLEMS,
     )
     api.state.database = database
+    api.state.cursors = Cursors(settings.cursor_key)
     overdue = partial(handlers.watch_overdue, database)
     return Service(
         name=NAME,

@@ -13,6 +13,7 @@ from common.database import Database
 from common.errors import ConfigurationError
 from common.health import Health
 from common.http import create_app
+from common.paging import Cursors
 from common.process import Program, Service
 from common.relay import Relay
 from common.settings import load
@@ -41,6 +42,7 @@ def build(settings: Settings) -> Service:
         routers=api.ROUTERS,
         problems=api.PROBLEMS,
     )
+    application.state.cursors = Cursors(settings.cursor_key)
     api.attach(application, _parts(settings, database, issuer, patience))
     return Service(
         name=NAME,

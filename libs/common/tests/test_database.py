@@ -1,0 +1,59 @@
+"""A database that is away is Unavailable, however it is away; a cancellation stays one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeAlias
+
+import asyncpg
+import pytest
+from common.database import Database
+from common.errors import Unavailable
+from common.settings import PostgresSettings
+from pydantic import SecretStr
+
+Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@pytest.mark.parametrize(
+    "host", ["nowhere.invalid:5432", "127.0.0.1:1"], ids=["no such name", "nobody listens"]
+)
+async def test_a_database_that_cannot_be_reached_is_away(host: str) -> None:
+    settings = PostgresSettings(
+        database_url=SecretStr(f"postgresql://somebody:secret@{host}/pedido"), db_schema="orders"
+    )
+    database = Database(settings, name="till")
+
+    with pytest.raises(Unavailable):
+        async with database.transaction():
+            pass
+    with pytest.raises(Unavailable):
+        await database.connect_direct()
+    await database.close()
+
+
+@pytest.mark.postgres
+async def test_a_cancellation_is_not_hidden_by_a_connection_that_is_lost(
+    database: Database, admin: Admin
+) -> None:
+    lost = asyncio.Event()
+
+    async def work() -> None:
+        async with database.transaction() as tx:
+            await admin.execute("SELECT pg_terminate_backend($1)", await pid(tx.raw))
+            with pytest.raises(asyncpg.PostgresError):
+                await tx.fetch("SELECT pg_sleep(60)")
+            lost.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await lost.wait()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+
+
+async def pid(connection: Admin) -> int:
+    return int(await connection.fetchval("SELECT pg_backend_pid()"))
