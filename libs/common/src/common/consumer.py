@@ -9,7 +9,6 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -184,7 +183,7 @@ class Consumer(Generic[S]):
                 return
             await self._resumed()
             started = self._last_record = time.monotonic()
-            batch = [self._record(record) for record in records]
+            batch = [unpacking.record_of(each, self._kafka.topic_prefix) for each in records]
             await self._handle(batch)
             self._last_record = time.monotonic()
             if self._stop.is_set() and not self._handled(batch):
@@ -222,20 +221,6 @@ class Consumer(Generic[S]):
         except (CommitFailedError, IllegalStateError, KafkaError) as error:
             # Whoever reads these again finds them in the inbox.
             _log.warning("offsets not committed", reason=type(error).__name__)
-
-    def _record(self, record: ConsumerRecord[Any, Any]) -> Record:
-        return Record(
-            topic=record.topic.removeprefix(self._kafka.topic_prefix),
-            partition=record.partition,
-            offset=record.offset,
-            timestamp=_moment(record.timestamp),
-            key=record.key,
-            value=record.value,
-            headers=[
-                (name.encode(errors="surrogateescape"), value or b"")
-                for name, value in record.headers
-            ],
-        )
 
     def _tp(self, record: Record) -> TopicPartition:
         return TopicPartition(self._kafka.topic_prefix + record.topic, record.partition)
@@ -353,14 +338,6 @@ class Consumer(Generic[S]):
     def withheld(self) -> int:
         """Count the partitions that are not read because the database is behind them."""
         return len(self._withheld)
-
-
-def _moment(milliseconds: int) -> datetime:
-    """Read a producer's clock, which may say what no calendar has."""
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return datetime.fromtimestamp(0, UTC)
 
 
 def _security(options: dict[str, Any]) -> BaseSecurity | None:

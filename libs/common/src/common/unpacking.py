@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, cast
 
@@ -15,7 +16,10 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import ConsumerRecord
 from typing_extensions import override
+
+from common.dead_letter import Record
 
 _LENGTH = struct.Struct(">qi")
 """How each batch begins: its first offset, and the bytes that follow."""
@@ -24,6 +28,30 @@ _LENGTH = struct.Struct(">qi")
 def forgive() -> None:
     """Have every consumer of this process unpack what aiokafka alone would not."""
     cast("Any", fetcher).MemoryRecords = ForgivingRecords
+
+
+def record_of(consumed: ConsumerRecord[Any, Any], topic_prefix: str) -> Record:
+    """Take a record over from aiokafka, its header names as the bytes that they were."""
+    return Record(
+        topic=consumed.topic.removeprefix(topic_prefix),
+        partition=consumed.partition,
+        offset=consumed.offset,
+        timestamp=_moment(consumed.timestamp),
+        key=consumed.key,
+        value=consumed.value,
+        headers=[
+            (name.encode(errors="surrogateescape"), value or b"")
+            for name, value in consumed.headers
+        ],
+    )
+
+
+def _moment(milliseconds: int) -> datetime:
+    """Read a producer's clock, which may say what no calendar has."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC)
 
 
 class ForgivingRecords:
