@@ -100,6 +100,32 @@ def decode(payload: bytes, event_type: type[E]) -> E:
 
     Raises UnknownSchema for an id that is newer than this process, Poison for the rest.
     """
+    claimed, type_name, schema = _framed(payload)
+    if type_name != event_type.type_name():
+        raise Poison(f"schema id {claimed} is {type_name}, not {event_type.type_name()}")
+    current = contract().ids[event_type.TOPIC, type_name]
+    # Only an old version needs to be resolved: that takes longer.
+    wanted = None if claimed == current else contract().by_id[current][1]
+    return _read(payload, schema, wanted, event_type)
+
+
+def describe(payload: bytes) -> tuple[str, int, dict[str, Any]]:
+    """Read any frame of the contract as plain values: for people, whatever this service knows.
+
+    Raises UnknownSchema or Poison for what is no such frame.
+    """
+    claimed, type_name, schema = _framed(payload)
+    buffer = io.BytesIO(payload[_HEADER.size :])
+    try:
+        record = fastavro.schemaless_reader(buffer, schema, None)
+    except _UNREADABLE as error:
+        raise Poison(f"not the Avro of {type_name}: {type(error).__name__}") from error
+    if not isinstance(record, dict) or buffer.read(1):
+        raise Poison(f"not just the Avro of {type_name}")
+    return type_name, claimed, record
+
+
+def _framed(payload: bytes) -> tuple[int, str, Schema]:
     if len(payload) > _MAX_PAYLOAD_BYTES:
         raise Poison(f"payload of {len(payload)} bytes is over {_MAX_PAYLOAD_BYTES}")
     if len(payload) < _HEADER.size or payload[0] != 0:
@@ -107,13 +133,7 @@ def decode(payload: bytes, event_type: type[E]) -> E:
     claimed = _HEADER.unpack_from(payload)[1]
     if claimed not in contract().by_id:
         raise UnknownSchema(f"schema id {claimed} is not in ids.json")
-    type_name, schema = contract().by_id[claimed]
-    if type_name != event_type.type_name():
-        raise Poison(f"schema id {claimed} is {type_name}, not {event_type.type_name()}")
-    current = contract().ids[event_type.TOPIC, type_name]
-    # Only an old version needs to be resolved: that takes longer.
-    wanted = None if claimed == current else contract().by_id[current][1]
-    return _read(payload, schema, wanted, event_type)
+    return claimed, *contract().by_id[claimed]
 
 
 def _read(payload: bytes, schema: Schema, wanted: Schema | None, event_type: type[E]) -> E:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic import context, op
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TIMESTAMP, UUID
 
+from common import ops_tables
 from common.inbox import INBOX_DAYS
 from common.schema import engine_for
 
@@ -207,6 +208,7 @@ def messaging_tables(metadata: sa.MetaData) -> None:
         sa.Column("error", sa.Text, nullable=False),
         sa.Column("parked_at", moment, nullable=False, server_default=now),
         sa.Column("failed_at", moment, nullable=False, server_default=now),
+        sa.Column("replays", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.CheckConstraint("state IN ('retry', 'dead', 'skipped', 'discarded')", name="state"),
         *_parked_indexes(),
     )
@@ -223,7 +225,9 @@ def messaging_tables(metadata: sa.MetaData) -> None:
         sa.Column("consumer", sa.Text, primary_key=True),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("halted_at", moment, nullable=False, server_default=now),
+        sa.Column("paused_by", UUID),
     )
+    ops_tables.describe(metadata)
 
 
 def _record_columns() -> list[sa.Column[object]]:

@@ -163,10 +163,11 @@ async def take_heads(tx: Transaction, limit: int) -> list[Parked]:
         """,  # noqa: S608  a constant
         limit,
     )
-    return [_parked(row) for row in rows]
+    return [of_row(row) for row in rows]
 
 
-def _parked(row: asyncpg.Record) -> Parked:
+def of_row(row: asyncpg.Record) -> Parked:
+    """Read a whole row of the table."""
     return Parked(
         record=Record(
             topic=row["topic"],
