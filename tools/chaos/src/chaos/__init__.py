@@ -1,0 +1,1 @@
+"""Breaks the running suite in every way it must survive, and counts what was lost."""
