@@ -20,7 +20,7 @@ from common.message import Event, uuid7
 from common.shell import Shell
 from devstack.topology import GATEWAY_KEY
 from payment_service import messages
-from payment_service.app import build_charger
+from payment_service.app import build_breaker, build_charger
 from payment_service.charging import Charger
 from payment_service.consumers import SUBSCRIPTION
 from payment_service.messages import Money, OrderConfirmed, OrderPlaced, StockReserved
@@ -83,7 +83,7 @@ class Cashier:
 
     def charger(self) -> Charger:
         """Build the loop as the service does."""
-        return build_charger(self.settings, self.database)
+        return build_charger(self.settings, self.database, build_breaker(self.settings))
 
     @asynccontextmanager
     async def charging(self) -> AsyncIterator[None]:

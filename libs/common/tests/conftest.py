@@ -11,6 +11,7 @@ import asyncpg
 import pytest_asyncio
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from common import ops_tables
 from common.database import Database
 from common.migration import create_messaging_tables
 from common.schema import engine_for
@@ -43,6 +44,7 @@ async def admin(empty_databases: Databases) -> AsyncIterator[asyncpg.Connection[
 def _create_tables(connection: Connection) -> None:
     with Operations.context(MigrationContext.configure(connection)):
         create_messaging_tables("inventory")
+        ops_tables.create("inventory")
 
 
 @pytest_asyncio.fixture

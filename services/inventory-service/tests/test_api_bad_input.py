@@ -142,11 +142,12 @@ async def test_a_bad_body_is_refused(
 async def test_every_route_with_a_body_is_tried(closed_desk: Desk) -> None:
     paths = closed_desk.service.api.openapi()["paths"]
 
+    # The operator's API is tried where it is written, once for all services.
     with_body = {
         (method.upper(), path.removeprefix("/api/v1").replace("{sku}", "lamp"))
         for path, operations in paths.items()
         for method, operation in operations.items()
-        if "requestBody" in operation
+        if "requestBody" in operation and path.startswith("/api/")
     }
     assert with_body == {route[:2] for route in ROUTES if route[2]}
 

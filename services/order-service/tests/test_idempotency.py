@@ -5,7 +5,7 @@ from http import HTTPStatus
 from uuid import uuid4
 
 import pytest
-from order_service import idempotency
+from common.idempotency import fingerprint
 from order_service.api.bodies import PlaceOrderBody
 
 from tests.support.shop import Shop
@@ -178,10 +178,10 @@ def test_a_fingerprint_depends_on_what_is_said_and_where() -> None:
     other = PlaceOrderBody.model_validate_json('{"items":[{"sku":"A","quantity":2}]}')
 
     prints = {
-        idempotency.fingerprint(body),
-        idempotency.fingerprint(body, "here"),
-        idempotency.fingerprint(body, "there"),
-        idempotency.fingerprint(other),
+        fingerprint(body),
+        fingerprint(body, "here"),
+        fingerprint(body, "there"),
+        fingerprint(other),
     }
 
     assert len(prints) == 4

@@ -12,6 +12,7 @@ from pydantic import SecretStr, ValidationError
 
 def settings(**changed: Any) -> Settings:
     return Settings(
+        app_env="test",
         database_url=SecretStr("postgresql://nobody:nothing@127.0.0.1:9/none"),
         kafka_bootstrap_servers="127.0.0.1:9",
         payment_gateway_url="http://127.0.0.1:9",

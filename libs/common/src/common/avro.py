@@ -6,7 +6,9 @@ import io
 import json
 import os
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +33,7 @@ _UNREADABLE = (
     TypeError,
     ValueError,
 )
-"""What fastavro raises on bytes that are not the schema's; it has no error of its own."""
+"""What fastavro raises on what is not the schema's, either way; it has no error of its own."""
 _MAX_PAYLOAD_BYTES = 1024 * 1024
 """The broker's own default for a record; read before any count in it is believed."""
 
@@ -123,6 +125,42 @@ def describe(payload: bytes) -> tuple[str, int, dict[str, Any]]:
     if not isinstance(record, dict) or buffer.read(1):
         raise Poison(f"not just the Avro of {type_name}")
     return type_name, claimed, record
+
+
+def compose(topic: str, type_name: str, members: Mapping[str, Any], *, old: bytes | None) -> bytes:
+    """Frame an event of the newest schema from JSON values over those of an older frame, if any.
+
+    Raises Poison for what does not fit the schema.
+    """
+    schema_id = contract().ids.get((topic, type_name))
+    if schema_id is None:
+        raise Poison("the topic has no such type")
+    schema: Any = contract().by_id[schema_id][1]
+    try:
+        before = describe(old)[2] if old is not None else {}
+    except (Poison, UnknownSchema):
+        before = {}
+    known = {field["name"]: field["type"] for field in schema["fields"]}
+    if unknown := sorted(members.keys() - known.keys()):
+        raise Poison(f"{type_name} has no {', '.join(unknown)}")
+    buffer = io.BytesIO()
+    buffer.write(_HEADER.pack(0, schema_id))
+    try:
+        given = {name: _from_json(known[name], value) for name, value in members.items()}
+        fastavro.schemaless_writer(buffer, schema, before | given, strict_allow_default=True)
+    except _UNREADABLE as error:
+        raise Poison(f"not a {type_name}: {error}") from error
+    return buffer.getvalue()
+
+
+def _from_json(schema: Schema, value: Any) -> Any:
+    """Read what JSON has no type for: only a time; text is what Avro's writer takes a UUID as."""
+    if isinstance(schema, list):
+        other = next(each for each in schema if each != "null")
+        return value if value is None else _from_json(other, value)
+    if isinstance(schema, dict) and schema.get("logicalType", "").startswith("timestamp"):
+        return datetime.fromisoformat(value)
+    return value
 
 
 def _framed(payload: bytes) -> tuple[int, str, Schema]:

@@ -9,6 +9,7 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -21,12 +22,12 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
-from common import inbox, telemetry, unpacking
+from common import halts, inbox, parked, telemetry, unpacking
 from common.broker import client_options
 from common.database import Database
 from common.dead_letter import Record
 from common.deciding import Subscription
-from common.due import pause
+from common.due import pause, wait_either
 from common.errors import Contended, Flood, Unavailable
 from common.failpoint import failpoint
 from common.message import State
@@ -42,8 +43,8 @@ _POLL_MS = 1000
 """What a poll really waits, unless records come: an empty one costs as much as a full one."""
 _PATIENCE_PER_RECORD, _MOST_PATIENCE = 0.0001, 0.02
 """Seconds: under load the next poll waits a little, so that batches grow and each costs less."""
-_LOOK = 5.0
-"""Seconds between looks at lag, halts and the watchdog."""
+_LOOK = timedelta(seconds=5)
+"""Between looks at lag, halts and the watchdog."""
 _A_DAY_MS = 86_400_000
 """A batch waits as long as the database is away; heartbeats, not polls, show that we live."""
 
@@ -88,9 +89,11 @@ class Consumer(Generic[S]):
             then="skipped" if kafka.park_policy == "skip" else "dead",
         )
         self.halted: str | None = None
+        self.flooded = False
+        """Halted by its own failures: a paused one is as an operator wants it, and ready."""
         self._noting = False
         self._database = database
-        self._kafka = kafka
+        self.kafka = kafka
         self._stop = asyncio.Event()
         self._hand = asyncio.Lock()
         self._admitted: frozenset[TopicPartition] = frozenset()
@@ -107,7 +110,7 @@ class Consumer(Generic[S]):
             return
         try:
             while not stop.is_set():
-                await pause(stop, _LOOK)
+                await wait_either(stop, self._database, halts.BELL, _LOOK)
                 await self._look()
         finally:
             self._stop.set()
@@ -139,7 +142,7 @@ class Consumer(Generic[S]):
         config.builder = partial(self._build, config.builder)
 
     def _broker(self) -> KafkaBroker:
-        options = client_options(self._kafka)
+        options = client_options(self.kafka)
         broker = KafkaBroker(
             options["bootstrap_servers"],
             security=_security(options),
@@ -147,8 +150,8 @@ class Consumer(Generic[S]):
             apply_types=False,
             logger=None,
         )
-        prefix = self._kafka.topic_prefix
-        instance = self._kafka.consumer_instance_id
+        prefix = self.kafka.topic_prefix
+        instance = self.kafka.consumer_instance_id
         subscriber = broker.subscriber(
             *(prefix + topic for topic in self.shell.decider.reader.topics),
             group_id=prefix + self.group,
@@ -157,9 +160,9 @@ class Consumer(Generic[S]):
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
             batch_timeout_ms=_BATCH_TIMEOUT_MS,
-            max_records=self._kafka.consumer_max_records,
+            max_records=self.kafka.consumer_max_records,
             partition_assignment_strategy=(RangePartitionAssignor,),
-            session_timeout_ms=int(self._kafka.consumer_session_timeout.total_seconds() * 1000),
+            session_timeout_ms=int(self.kafka.consumer_session_timeout.total_seconds() * 1000),
             max_poll_interval_ms=_A_DAY_MS,
             parser=_untouched_message,
             decoder=_untouched_records,
@@ -183,7 +186,7 @@ class Consumer(Generic[S]):
                 return
             await self._resumed()
             started = self._last_record = time.monotonic()
-            batch = [unpacking.record_of(each, self._kafka.topic_prefix) for each in records]
+            batch = [unpacking.record_of(each, self.kafka.topic_prefix) for each in records]
             await self._handle(batch)
             self._last_record = time.monotonic()
             if self._stop.is_set() and not self._handled(batch):
@@ -223,7 +226,7 @@ class Consumer(Generic[S]):
             _log.warning("offsets not committed", reason=type(error).__name__)
 
     def _tp(self, record: Record) -> TopicPartition:
-        return TopicPartition(self._kafka.topic_prefix + record.topic, record.partition)
+        return TopicPartition(self.kafka.topic_prefix + record.topic, record.partition)
 
     async def admit(self, client: AIOKafkaConsumer) -> None:
         """Withhold new partitions whose offset is ahead of this database: it was restored."""
@@ -253,7 +256,7 @@ class Consumer(Generic[S]):
         telemetry.CONSUMER_WITHHELD.set(len(self._withheld))
 
     def _logical(self, partition: TopicPartition) -> tuple[str, int]:
-        return partition.topic.removeprefix(self._kafka.topic_prefix), partition.partition
+        return partition.topic.removeprefix(self.kafka.topic_prefix), partition.partition
 
     @property
     def admitted(self) -> frozenset[TopicPartition]:
@@ -263,7 +266,7 @@ class Consumer(Generic[S]):
     async def halt(self, reason: str) -> None:
         """Stop for an operator, in a row: a restart must not run into the same flood."""
         _log.error("consumer halted: it is the deploy, not the data", reason=reason)
-        self.halted = reason
+        self.halted, self.flooded = reason, True
         self._noting = True
         while self._noting and not self._stop.is_set():
             try:
@@ -275,26 +278,21 @@ class Consumer(Generic[S]):
 
     async def _note_halt(self, reason: str) -> None:
         async with self._database.transaction() as tx:
-            await tx.execute(
-                "INSERT INTO consumer_halts (consumer, reason) VALUES ($1, $2) "
-                "ON CONFLICT DO NOTHING",
-                self.group,
-                reason,
-            )
+            await halts.add(tx, self.group, reason)
 
     async def look_for_halt(self) -> None:
         """See whether this consumer is halted, by whichever process, or has been resumed."""
         before = self.halted
         async with self._database.transaction() as tx:
-            reason = await tx.fetchval(
-                "SELECT reason FROM consumer_halts WHERE consumer = $1", self.group
-            )
+            halt = await halts.find(tx, self.group)
         if self._noting or self.halted is not before:
             return  # halted while we looked: the row may not be there yet
-        if self.halted and reason is None:
+        if self.halted and halt is None:
             _log.info("consumer resumed by an operator")
             self.shell.decider.forget_failures()
-        self.halted = reason
+            self._database.bell(parked.BELL).ring()
+        self.halted = halt.reason if halt else None
+        self.flooded = halt is not None and halt.paused_by is None
 
     async def _resumed(self) -> None:
         while self.halted and not self._stop.is_set():
@@ -313,7 +311,7 @@ class Consumer(Generic[S]):
         busy = self._hand.locked() or self.halted is not None
         if not lag or busy or self._last_record > self._behind_since:
             self._behind_since = now  # lag of this moment is no sign, however long it was quiet
-        elif now - self._behind_since > self._kafka.consumer_watchdog.total_seconds():
+        elif now - self._behind_since > self.kafka.consumer_watchdog.total_seconds():
             # aiokafka may stick after a broker restart (its #847, #703): begin anew.
             _log.error("records wait and none comes: ending the process", lag=lag)
             os._exit(1)

@@ -67,6 +67,7 @@ class Decider(Generic[S]):
     def __init__(self, subscription: Subscription[S]) -> None:
         self.subscription = subscription
         self.reader = Reader(subscription.decisions, subscription.states)
+        self.state_topics = frozenset(kind.TOPIC for kind in subscription.states)
         self._recent: deque[bool] = deque(maxlen=_WINDOW)
 
     def fold(
@@ -105,7 +106,7 @@ class Decider(Generic[S]):
 
     def dead_letter(self, each: Parked) -> outbox.OutboxRow:
         """Copy a parked record for the dead-letter topic, personal data left out."""
-        personal = each.record.topic in {kind.TOPIC for kind in self.subscription.states}
+        personal = each.record.topic in self.state_topics
         record = dead_letter.without_content(each.record) if personal else each.record
         return dead_letter.dead_letter(record, each.failure, group=self.subscription.group)
 

@@ -36,6 +36,9 @@ _PAGE_POLICY = (
 )
 """The API's pages start themselves by a script in the page; nothing comes from elsewhere."""
 
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+$"
+"""Text without what moves a cursor, breaks a line or turns the reading direction."""
+
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 

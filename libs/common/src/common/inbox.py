@@ -120,6 +120,23 @@ async def _reused(tx: Transaction, known: Sequence[Record]) -> frozenset[tuple[U
     return frozenset((row["event_id"], row["digest"]) for row in rows)
 
 
+async def take_edited(tx: Transaction, record: Record, seq: int) -> None:
+    """Take the new id of an edited message, in the place of the message that it was."""
+    await tx.execute(
+        """
+        INSERT INTO inbox (event_id, key, topic, partition, "offset", seq, digest, origin)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, 'edited')
+        """,
+        record.event_id,
+        record.key,
+        record.topic,
+        record.partition,
+        record.offset,
+        seq,
+        record.digest,
+    )
+
+
 async def ensure_partitions(tx: Transaction) -> None:
     """Make the partitions of the coming days, and drop those past retention."""
     await tx.execute("SELECT ensure_inbox_partitions()")

@@ -31,7 +31,6 @@ CREATE TABLE {schema}.replay_jobs (
     answer bytea NOT NULL,
     state text NOT NULL
         CONSTRAINT ck_replay_jobs_state CHECK (state IN ('RUNNING', 'DONE', 'CANCELLED')),
-    dry_run boolean NOT NULL,
     filter jsonb NOT NULL,
     rate double precision NOT NULL,
     max integer NOT NULL,
@@ -104,7 +103,6 @@ def describe(metadata: sa.MetaData) -> None:
         sa.Column("fingerprint", BYTEA, nullable=False),
         sa.Column("answer", BYTEA, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
-        sa.Column("dry_run", sa.Boolean, nullable=False),
         sa.Column("filter", JSONB, nullable=False),
         sa.Column("rate", sa.Double, nullable=False),
         sa.Column("max", sa.Integer, nullable=False),

@@ -5,14 +5,14 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
-from pydantic.alias_generators import to_camel
+from pydantic import Field, SecretStr, TypeAdapter
 
 from common import problem
 from common.errors import FieldError, Refusal
+from common.http import Params, Wire
 
 T = TypeVar("T")
 
@@ -22,15 +22,18 @@ _SIGNATURE_BYTES = 16
 """128 bits: nobody guesses that over HTTP."""
 
 
-class PageQuery(BaseModel):
+class PageQuery(Params):
     """Which part of a list is asked for; anything else in the query is refused."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, validate_by_name=True, extra="forbid", frozen=True
-    )
 
     limit: Annotated[int, Field(ge=1, le=100, description="entries on a page")] = 20
     cursor: Annotated[str, Field(max_length=512, description="`nextCursor` of the last page")] = ""
+
+
+class Page(Wire, Generic[T]):
+    """One page of a list; `nextCursor` is null on the last."""
+
+    data: list[T]
+    next_cursor: str | None
 
 
 class Cursors:

@@ -25,6 +25,7 @@ MEANINGS: Mapping[str, str] = {
     "unauthenticated": "No usable access token came along. Log in and send one as `Bearer`.",
     "token_expired": "The access token is over. Refresh it and send the request again.",
     "forbidden": "The caller is known and may not do this.",
+    "edit_disabled": "Messages are replayed as they came, unless the service runs with OPS_EDIT.",
     "not_found": "There is no such thing, or it is somebody else's.",
     "method_not_allowed": "The path exists; `Allow` lists what it answers to.",
     "not_acceptable": "`Accept` excludes everything that we can send here.",

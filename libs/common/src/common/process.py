@@ -18,7 +18,8 @@ import uvloop
 from fastapi import FastAPI
 from typing_extensions import override
 
-from common import inbox, telemetry
+from common import inbox, replay, telemetry
+from common.breakers import Breaker, BreakerNotes
 from common.consumer import Consumer
 from common.database import Database
 from common.due import Loop, pause
@@ -67,6 +68,8 @@ class Service:
     relay: Relay
     loops: Sequence[Loop] = ()
     """Due rows and timers: they run where the subscription runs."""
+    breakers: Sequence[Breaker] = ()
+    """Written down where the subscription runs."""
     api_loops: Sequence[Loop] = ()
     """What the API itself needs to run, such as the queue that coalesces requests."""
 
@@ -145,8 +148,8 @@ async def check_schema(database: Database, head: str) -> None:
 
 
 async def check_flood(consumer: Consumer[Any]) -> None:
-    """Pass unless the consumer has halted for an operator."""
-    if consumer.halted:
+    """Pass unless the consumer has halted itself; one that is paused may still serve HTTP."""
+    if consumer.flooded and consumer.halted:
         raise Flood(consumer.halted)
 
 
@@ -239,7 +242,9 @@ class Process:
         if self.mode in {"serve", "consume"}:
             keeper = PartitionKeeper(service.database)
             loops += [keeper, service.consumer, Sweeper(service.consumer, service.database)]
-            loops += service.loops
+            loops += [replay.loop(service.database), *service.loops]
+            if service.breakers:
+                loops.append(BreakerNotes(service.database, service.breakers))
         return loops
 
     async def _relay(self) -> None:

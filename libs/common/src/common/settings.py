@@ -135,14 +135,18 @@ class ServiceSettings(Fragment):
         return self.app_env != "production" if self.enable_docs is None else self.enable_docs
 
 
-class PagingSettings(ServiceSettings):
-    """What a service with lists needs."""
+class ApiSettings(ServiceSettings):
+    """What a service's lists and its operator's API need."""
 
     cursor_key: SecretStr | None = Field(
         None,
         min_length=32,
         description="signs where a list's page ended; the processes of a service share it; only "
         "production needs one, elsewhere a process makes its own up",
+    )
+
+    ops_edit: bool = Field(
+        default=False, description="let operators replay a dead letter with an edited payload"
     )
 
     @model_validator(mode="after")

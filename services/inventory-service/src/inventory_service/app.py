@@ -3,13 +3,13 @@
 from functools import partial
 from pathlib import Path
 
+from common import ops
 from common.auth import TokenVerifier
 from common.consumer import Consumer
 from common.database import Database
 from common.due import SweepLoop
 from common.health import Health
 from common.http import create_app
-from common.paging import Cursors
 from common.process import Program, Service
 from common.relay import Relay
 
@@ -35,7 +35,8 @@ def build(settings: Settings) -> Service:
         problems=products.PROBLEMS,
     )
     api.state.database = database
-    api.state.cursors = Cursors(settings.cursor_key)
+    consumer = Consumer(SUBSCRIPTION, database=database, kafka=settings)
+    ops.mount(api, consumer, database, settings)
     overdue = partial(handlers.watch_overdue, database)
     return Service(
         name=NAME,
@@ -43,7 +44,7 @@ def build(settings: Settings) -> Service:
         database=database,
         health=health,
         api=api,
-        consumer=Consumer(SUBSCRIPTION, database=database, kafka=settings),
+        consumer=consumer,
         relay=Relay(database, settings),
         loops=[SweepLoop("overdue", database, overdue, settings.overdue_poll)],
     )

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 from common.process import ProcessSettings
-from common.settings import Duration, JwtSettings, KafkaSettings, PagingSettings
+from common.settings import ApiSettings, Duration, JwtSettings, KafkaSettings
 from pydantic import Field
 
 
-class Settings(ProcessSettings, KafkaSettings, JwtSettings, PagingSettings):
+class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
     """What inventory-service reads from its environment."""
 
     port: int = Field(8001, ge=0, le=65535, description="port of the HTTP server; 0 takes any")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from common import ops
 from common.auth import TokenVerifier
 from common.consumer import Consumer
 from common.database import Database
@@ -34,13 +35,15 @@ def build(settings: Settings) -> Service:
         routers=[router],
     )
     api.state.database = database
+    consumer = Consumer(SUBSCRIPTION, database=database, kafka=settings)
+    ops.mount(api, consumer, database, settings)
     return Service(
         name=NAME,
         settings=settings,
         database=database,
         health=health,
         api=api,
-        consumer=Consumer(SUBSCRIPTION, database=database, kafka=settings),
+        consumer=consumer,
         relay=Relay(database, settings),
         loops=[sender.loop(concurrency=settings.smtp_connections)],
     )

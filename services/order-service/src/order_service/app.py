@@ -6,14 +6,13 @@ from hashlib import sha256
 from pathlib import Path
 from secrets import token_bytes
 
-from common import telemetry
+from common import ops, telemetry
 from common.auth import TokenIssuer
 from common.consumer import Consumer
 from common.database import Database
 from common.errors import ConfigurationError
 from common.health import Health
 from common.http import create_app
-from common.paging import Cursors
 from common.process import Program, Service
 from common.relay import Relay
 from common.settings import load
@@ -42,7 +41,8 @@ def build(settings: Settings) -> Service:
         routers=api.ROUTERS,
         problems=api.PROBLEMS,
     )
-    application.state.cursors = Cursors(settings.cursor_key)
+    consumer = Consumer(consumers.subscription(patience), database=database, kafka=settings)
+    ops.mount(application, consumer, database, settings)
     api.attach(application, _parts(settings, database, issuer, patience))
     return Service(
         name=NAME,
@@ -50,7 +50,7 @@ def build(settings: Settings) -> Service:
         database=database,
         health=health,
         api=application,
-        consumer=Consumer(consumers.subscription(patience), database=database, kafka=settings),
+        consumer=consumer,
         relay=Relay(database, settings),
         loops=deadlines.loops(database, patience, poll=settings.timers_poll),
     )

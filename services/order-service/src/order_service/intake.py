@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from common.database import Database
 from common.errors import Refusal, Unavailable
 from common.failpoint import failpoint
+from common.idempotency import mismatch
 
 from order_service import handlers, idempotency
 from order_service.domain import Patience, PlaceOrder
@@ -95,7 +96,7 @@ class Intake:
             self._queue.append(entry)
             self._wake()
         elif entry.submission.row.fingerprint != submission.row.fingerprint:
-            raise idempotency.mismatch()
+            raise mismatch()
         return entry
 
     def _wake(self) -> None:

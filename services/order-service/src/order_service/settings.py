@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 from common.process import ProcessSettings
-from common.settings import Duration, JwtIssuerSettings, KafkaSettings, PagingSettings
+from common.settings import ApiSettings, Duration, JwtIssuerSettings, KafkaSettings
 from pydantic import Field
 
 
-class Settings(ProcessSettings, KafkaSettings, JwtIssuerSettings, PagingSettings):
+class Settings(ProcessSettings, KafkaSettings, JwtIssuerSettings, ApiSettings):
     """What order-service reads from its environment."""
 
     db_schema: str = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common import ops
 from common.auth import TokenVerifier
 from common.consumer import Consumer
 from common.database import Database
@@ -27,6 +28,7 @@ NAME = "payment-service"
 def build(settings: Settings) -> Service:
     """Build every part of the service; nothing runs yet."""
     database = Database(settings, name=NAME)
+    breaker = build_breaker(settings)
     health = Health()
     api = create_app(
         title="Pedido payments",
@@ -37,30 +39,38 @@ def build(settings: Settings) -> Service:
         routers=[router],
     )
     api.state.database = database
+    consumer = Consumer(SUBSCRIPTION, database=database, kafka=settings)
+    ops.mount(api, consumer, database, settings)
     return Service(
         name=NAME,
         settings=settings,
         database=database,
         health=health,
         api=api,
-        consumer=Consumer(SUBSCRIPTION, database=database, kafka=settings),
+        consumer=consumer,
         relay=Relay(database, settings),
-        loops=[build_charger(settings, database)],
+        loops=[build_charger(settings, database, breaker)],
+        breakers=[breaker],
     )
 
 
-def build_charger(settings: Settings, database: Database) -> Charger:
+def build_breaker(settings: Settings) -> Breaker:
+    """Build what keeps calls from a provider that fails."""
+    return Breaker(
+        "payment-gateway",
+        failures=settings.payment_breaker_failures,
+        open_for=settings.payment_breaker_open_for,
+    )
+
+
+def build_charger(settings: Settings, database: Database, breaker: Breaker) -> Charger:
     """Build the loop that talks to the provider."""
     client = Client(
         url=str(settings.payment_gateway_url),
         key=settings.payment_gateway_key.get_secret_value(),
         timeout=settings.payment_gateway_timeout,
         connections=settings.payment_gateway_connections,
-        breaker=Breaker(
-            "payment-gateway",
-            failures=settings.payment_breaker_failures,
-            open_for=settings.payment_breaker_open_for,
-        ),
+        breaker=breaker,
     )
     return Charger(
         database=database,

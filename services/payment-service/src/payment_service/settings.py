@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import Self
 
 from common.process import ProcessSettings
-from common.settings import Duration, JwtSettings, KafkaSettings
+from common.settings import ApiSettings, Duration, JwtSettings, KafkaSettings
 from pydantic import Field, HttpUrl, SecretStr, model_validator
 
 
-class Settings(ProcessSettings, KafkaSettings, JwtSettings):
+class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
     """What payment-service reads from its environment."""
 
     port: int = Field(8002, ge=0, le=65535, description="port of the HTTP server; 0 takes any")

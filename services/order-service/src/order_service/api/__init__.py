@@ -11,10 +11,6 @@ ROUTERS = (placing.router, orders.router, products.router, accounts.router)
 """Go under the API prefix."""
 
 PROBLEMS: Mapping[str, str] = {
-    "idempotency_key_required": "Send one Idempotency-Key of 1 to 255 visible ASCII characters.",
-    "idempotency_in_flight": "A request with this key is being handled. Ask again in a moment.",
-    "idempotency_mismatch": "This key was used with another body. Use a new one.",
-    "invalid_state": "The order is not in a state in which this is possible.",
     "email_taken": "The e-mail address has an account. Log in, or use another address.",
     "unknown_product": "A product is not in the catalogue, or not for sale.",
     "currency_mismatch": "The products have different currencies. Order them apart.",

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from common import strict_json
 from common.errors import FieldError, Refusal
-from common.http import Body
+from common.http import PRINTABLE, Body
 from common.message import Cause
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -31,8 +31,6 @@ _EMAIL = (
     r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9-]{1,63})+$"
 )
 """That of HTML's e-mail field: no quotes and no line ends, which a mail header could trip on."""
-
-PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+$"
 
 Sku = Annotated[str, Field(pattern=SKU, examples=["85123A"])]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$", examples=["en", "es"])]

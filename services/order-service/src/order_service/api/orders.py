@@ -9,7 +9,8 @@ from common.auth import Principal
 from common.database import Transaction
 from common.errors import Refusal
 from common.http import Router
-from common.paging import PageQuery, PagesOf
+from common.idempotency import IdempotencyKey, fingerprint
+from common.paging import Page, PageQuery, PagesOf
 from fastapi import Query, Request, Response
 from pydantic import AwareDatetime
 
@@ -18,7 +19,6 @@ from order_service.api.bodies import CancelBody
 from order_service.api.parts import (
     STAFF,
     Caller,
-    IdempotencyKey,
     Parts,
     PartsOf,
     not_found,
@@ -29,7 +29,6 @@ from order_service.api.shapes import (
     OrderAccepted,
     OrderStatus,
     OrderView,
-    Page,
     Timeline,
     TimelineEntry,
     replay,
@@ -134,7 +133,7 @@ async def cancel_order(
     )
     row = KeyRow(
         slot=Slot(caller.id, CANCEL_ROUTE, key),
-        fingerprint=idempotency.fingerprint(body or CancelBody(), str(order_id)),
+        fingerprint=fingerprint(body or CancelBody(), str(order_id)),
         status=HTTPStatus.ACCEPTED,
         body=accepted.model_dump_json().encode(),
         order_id=None,

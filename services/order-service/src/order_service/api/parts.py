@@ -9,9 +9,8 @@ from common import auth, problem
 from common.auth import Principal, TokenIssuer
 from common.database import Database
 from common.errors import Refusal
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 
-from order_service import idempotency
 from order_service.accounts import Passwords, Sessions
 from order_service.domain import Patience
 from order_service.intake import Intake
@@ -48,17 +47,6 @@ def owner_of(principal: Principal) -> UUID | None:
     return None if principal.roles & STAFF else principal.id
 
 
-async def idempotency_key(
-    request: Request,
-    _documented: Annotated[
-        str | None,
-        Header(alias="Idempotency-Key", description="1 to 255 visible ASCII characters"),
-    ] = None,
-) -> str:
-    """Read the key that makes a repeated request harmless, or refuse with 400."""
-    return idempotency.parse_key(request.headers.getlist("idempotency-key"))
-
-
 def not_found() -> Refusal:
     """Refuse in the same words what is absent and what is somebody else's."""
     return Refusal("not_found", problem.MEANINGS["not_found"], status=404)
@@ -66,4 +54,3 @@ def not_found() -> Refusal:
 
 PartsOf = Annotated[Parts, Depends(parts_of)]
 Caller = auth.Authenticated
-IdempotencyKey = Annotated[str, Depends(idempotency_key)]

@@ -4,20 +4,18 @@ from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
 
-from common import auth, telemetry
+from common import auth, idempotency, telemetry
 from common.http import StrictRoute
+from common.idempotency import IdempotencyKey
 from common.message import Cause, uuid7
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from typing_extensions import override
 
-from order_service import idempotency
 from order_service.api.bodies import PlaceOrderBody, read_body
 from order_service.api.parts import (
     Caller,
-    IdempotencyKey,
     PartsOf,
-    idempotency_key,
     parts_of,
 )
 from order_service.api.shapes import Links, OrderAccepted, replay
@@ -37,7 +35,7 @@ class _Direct(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         async def answer(request: Request) -> Response:
             principal = await _authenticate(request)
-            key = await idempotency_key(request)
+            key = await idempotency.key_of(request)
             body = await read_body(request, PlaceOrderBody)
             return await place_order(body, key, principal, parts_of(request))
 

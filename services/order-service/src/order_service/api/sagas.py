@@ -5,17 +5,17 @@ from datetime import datetime
 from typing import Annotated, TypeVar
 from uuid import UUID
 
-from common import telemetry
-from common.auth import Principal, caller
-from common.http import Body, Router, Wire
-from common.paging import PageQuery, PagesOf
-from fastapi import Depends, Query
+from common import halts, telemetry
+from common.auth import Principal
+from common.http import Router, Wire
+from common.ops_parts import Operator
+from common.ops_shapes import MaybeNoted, Noted
+from common.paging import Page, PageQuery, PagesOf
+from fastapi import Query
 from pydantic import Field
 
 from order_service import handlers
-from order_service.api.bodies import PRINTABLE
 from order_service.api.parts import PartsOf, not_found
-from order_service.api.shapes import Page
 from order_service.domain import (
     Awaited,
     Health,
@@ -34,8 +34,6 @@ from order_service.store.sagas import Row, SagaFilter
 
 router = Router(prefix="/ops/v1/sagas", tags=["operations"])
 
-Operator = Annotated[Principal, Depends(caller("operator"))]
-Note = Annotated[str, Field(min_length=1, max_length=500, pattern=PRINTABLE)]
 
 W = TypeVar("W", bound=Wire)
 
@@ -49,22 +47,9 @@ class SagaQuery(PageQuery):
     status: Status | None = None
 
 
-class RetryBody(Body):
-    """Why it is tried again, if that is worth telling."""
-
-    note: Note | None = None
-
-
-class ForceBody(Body):
-    """Why this order is not to be completed."""
-
-    note: Note
-
-
-class ResolveBody(Body):
+class ResolveBody(Noted):
     """What was settled by hand: all that no service has answered for, and how."""
 
-    note: Note
     settled: Annotated[tuple[Side, ...], Field(min_length=1, max_length=len(Side))]
 
 
@@ -193,8 +178,9 @@ async def get_saga(order_id: UUID, _operator: Operator, parts: PartsOf) -> SagaD
         order = await store.find_saga(tx, order_id)
         if order is None:
             raise not_found()
+        halt = await halts.find(tx, "order-service")
         causes = Causes(
-            consumer_halted=await store.find_halt(tx, "order-service"),
+            consumer_halted=halt.reason if halt else None,
             parked=_rows(ParkedMessage, await store.list_parked(tx, order_id)),
             unsent=_rows(UnsentEvent, await store.list_unsent(tx, order_id)),
         )
@@ -205,7 +191,7 @@ async def get_saga(order_id: UUID, _operator: Operator, parts: PartsOf) -> SagaD
 
 @router.post("/{order_id}/retry")
 async def retry_saga(
-    order_id: UUID, body: RetryBody, operator: Operator, parts: PartsOf
+    order_id: UUID, body: MaybeNoted, operator: Operator, parts: PartsOf
 ) -> SagaView:
     """Ask again for what a stuck saga waits for, with fresh timers."""
     repair = SagaRetried(by=operator.id, note=body.note or "")
@@ -215,9 +201,7 @@ async def retry_saga(
 
 
 @router.post("/{order_id}/force")
-async def force_saga(
-    order_id: UUID, body: ForceBody, operator: Operator, parts: PartsOf
-) -> SagaView:
+async def force_saga(order_id: UUID, body: Noted, operator: Operator, parts: PartsOf) -> SagaView:
     """Have a stuck order undone by the services, instead of waiting for its completion."""
     repair = SagaForced(by=operator.id, note=body.note)
     async with parts.database.transaction() as tx:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 from uuid import UUID
 
 from common.http import Wire
@@ -13,8 +13,6 @@ from order_service.domain import Health, Status
 from order_service.idempotency import Answer
 from order_service.store.accounts import Customer
 from order_service.store.reads import Row
-
-T = TypeVar("T")
 
 
 class Money(Wire):
@@ -164,13 +162,6 @@ class Product(Wire):
             active=row["active"],
             available=row["available"],
         )
-
-
-class Page(Wire, Generic[T]):
-    """One page of a list; `nextCursor` is null on the last."""
-
-    data: list[T]
-    next_cursor: str | None
 
 
 class Tokens(Wire):

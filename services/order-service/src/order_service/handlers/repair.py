@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TypeVar
 from uuid import UUID
 
-from common import outbox
+from common import audit, outbox
 from common.database import Transaction
 from common.errors import Refusal
 from common.message import Said, uuid7
@@ -33,21 +33,27 @@ async def retry_saga(
     tx: Transaction, order_id: UUID, repair: SagaRetried, *, patience: Patience
 ) -> Order:
     """Announce under a new event id what is owed, with fresh timers."""
-    return await _repair(tx, order_id, repair, decide=domain.retry, patience=patience)
+    return await _repair(
+        tx, order_id, repair, action="saga.retry", decide=domain.retry, patience=patience
+    )
 
 
 async def force_saga(
     tx: Transaction, order_id: UUID, repair: SagaForced, *, patience: Patience
 ) -> Order:
     """Have an order undone that can't be completed."""
-    return await _repair(tx, order_id, repair, decide=domain.force, patience=patience)
+    return await _repair(
+        tx, order_id, repair, action="saga.force", decide=domain.force, patience=patience
+    )
 
 
 async def resolve_saga(
     tx: Transaction, order_id: UUID, repair: SagaResolved, *, patience: Patience
 ) -> Order:
     """End a saga on somebody's word."""
-    return await _repair(tx, order_id, repair, decide=domain.resolve, patience=patience)
+    return await _repair(
+        tx, order_id, repair, action="saga.resolve", decide=domain.resolve, patience=patience
+    )
 
 
 async def _repair(
@@ -55,6 +61,7 @@ async def _repair(
     order_id: UUID,
     repair: R,
     *,
+    action: str,
     decide: Callable[[Order, R], Facts],
     patience: Patience,
 ) -> Order:
@@ -68,4 +75,14 @@ async def _repair(
     orders.record(order_id, said)
     await save_orders(tx, orders)
     await outbox.append(tx, said)
-    return orders.get(order_id)
+    repaired = orders.get(order_id)
+    await audit.write(
+        tx,
+        repair.by,
+        action,
+        target=str(order_id),
+        note=repair.note or None,
+        before={order.saga: 1},
+        after={repaired.saga: 1},
+    )
+    return repaired

@@ -85,11 +85,3 @@ async def list_unsent(tx: Transaction, order_id: UUID) -> Sequence[Row]:
         """,
         str(order_id).encode(),
     )
-
-
-async def find_halt(tx: Transaction, consumer: str) -> str | None:
-    """Tell why a consumer stands still, if it does."""
-    reason: str | None = await tx.fetchval(
-        "SELECT reason FROM consumer_halts WHERE consumer = $1", consumer
-    )
-    return reason
