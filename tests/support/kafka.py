@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from types import ModuleType
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from devstack.stack import Stack
 from devstack.topology import ROOT
 
-_PARTITIONS = 3
+PARTITIONS = 3
 """Enough for two keys to meet and two to be apart; twelve cost a test a second."""
 
 
@@ -30,6 +31,23 @@ class Topics:
     def name(self, topic: str) -> str:
         """Return the name on the broker, say of `orders.v1`."""
         return f"{self.prefix}{topic}"
+
+    async def rewind(self, group: str, topics: Iterable[str]) -> None:
+        """Let a group, of which no member runs, begin again at offset 0."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap, group_id=self.name(group), enable_auto_commit=False
+        )
+        await consumer.start()
+        try:
+            partitions = [
+                TopicPartition(self.name(topic), partition)
+                for topic in topics
+                for partition in range(PARTITIONS)
+            ]
+            consumer.assign(partitions)
+            await consumer.commit(dict.fromkeys(partitions, 0))
+        finally:
+            await consumer.stop()
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +67,7 @@ def topic_tool() -> ModuleType:
 async def topics(stack: Stack, topic_tool: ModuleType) -> AsyncIterator[Topics]:
     """Create every declared topic for this test alone."""
     prefix = f"t{uuid4().hex[:12]}."
-    declared = topic_tool.declared_topics(prefix=prefix, partitions=_PARTITIONS)
+    declared = topic_tool.declared_topics(prefix=prefix, partitions=PARTITIONS)
     await topic_tool.create_topics(stack.bootstrap, declared)
     names = tuple(topic.name for topic in declared)
     yield Topics(prefix, stack.bootstrap, names)

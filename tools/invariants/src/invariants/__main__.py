@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from invariants.checker import DEADLINE, check
+from invariants.digest import digest
 from invariants.report import Report
 from invariants.rest import Moving
 from invariants.sources import SourceError, Sources, environment
@@ -36,6 +37,11 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--client-log", type=Path, help="JSONL of the client's own 202 answers")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument(
+        "--digest",
+        action="store_true",
+        help="only sum up all state: what is printed before and after a replay must be equal (I12)",
+    )
     return parser.parse_args()
 
 
@@ -61,10 +67,21 @@ async def _check(arguments: argparse.Namespace) -> Report:
         return await check(sources, deadline=deadline, progress=show)
 
 
+def _print_digest(*, json_wanted: bool) -> int:
+    found = asyncio.run(digest(Sources.from_environment(environment())))
+    if json_wanted:
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(f"{name} {summed}" for name, summed in found.items()))
+    return 0
+
+
 def main() -> int:
     """Check, print, and answer with the exit code."""
     arguments = _arguments()
     try:
+        if arguments.digest:
+            return _print_digest(json_wanted=arguments.json)
         report = asyncio.run(_check(arguments))
     except SourceError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -8,7 +8,7 @@ import asyncpg
 
 from invariants import delivery, history, mail, money, rest, stock, topics
 from invariants.report import Report
-from invariants.sources import Connection, SourceError, Sources
+from invariants.sources import SourceError, Sources, connect
 
 DEADLINE = timedelta(seconds=180)
 """I1's own limit: from the last fault to every order settled."""
@@ -30,7 +30,7 @@ async def check(
     """
     started = time.monotonic()
     answers = history.read_client_log(sources.client_log)
-    db = await _connect(sources.database_url)
+    db = await connect(sources.database_url)
     try:
         await rest.wait(db, sources, deadline=deadline, progress=progress)
         orders = await money.read_orders(db)
@@ -56,12 +56,3 @@ async def check(
     finally:
         await db.close()
     return Report(findings, time.monotonic() - started, log.sizes)
-
-
-async def _connect(dsn: str) -> Connection:
-    try:
-        return await asyncpg.connect(dsn)
-    except (OSError, ValueError, asyncpg.PostgresError) as error:
-        # the address may hold a password, so it is not repeated
-        message = f"DATABASE_URL: no database answers there ({type(error).__name__}: {error})"
-        raise SourceError(message) from error

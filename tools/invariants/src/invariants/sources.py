@@ -65,3 +65,13 @@ def _existing(given: Mapping[str, str], name: str) -> Path:
         message = f"{name} names {path}, which does not exist"
         raise SourceError(message)
     return path
+
+
+async def connect(dsn: str) -> Connection:
+    """Log in to the database; raises SourceError when none answers."""
+    try:
+        return await asyncpg.connect(dsn)
+    except (OSError, ValueError, asyncpg.PostgresError) as error:
+        # the address may hold a password, so it is not repeated
+        message = f"DATABASE_URL: no database answers there ({type(error).__name__}: {error})"
+        raise SourceError(message) from error
