@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from common.database import Transaction
@@ -75,8 +75,19 @@ def _window(now: datetime) -> tuple[float, float]:
     return oldest.timestamp() * 1000, (now + _AHEAD).timestamp() * 1000
 
 
-async def claim(tx: Transaction, records: Sequence[Record]) -> Claim:
-    """Take each message once: in one statement, in id order, so that two claims can't deadlock."""
+def made_at(event_id: UUID) -> datetime:
+    """Tell when an id that was claimed was made."""
+    return datetime.fromtimestamp((event_id.int >> 80) / 1000, UTC)
+
+
+async def claim(
+    tx: Transaction, records: Sequence[Record], *, origin: Literal["topic", "parked"] = "topic"
+) -> Claim:
+    """Take each message once: in one statement, in id order, so that two claims can't deadlock.
+
+    Only what comes from its topic is taken in its key's order; poison that was parked is taken
+    when it turns out to be readable.
+    """
     numbered = sorted(enumerate(records), key=lambda pair: pair[1].event_id)
     rows = await tx.fetch(
         """
@@ -84,7 +95,7 @@ async def claim(tx: Transaction, records: Sequence[Record]) -> Claim:
         taken AS (
             INSERT INTO inbox (event_id, key, topic, partition, "offset", seq, digest, origin)
             SELECT r.event_id, r.key, r.topic, r.partition, r.at, batch.seq + r.place, r.digest,
-                   'topic'
+                   $8
               FROM batch, unnest($1::uuid[], $2::bytea[], $3::text[], $4::int[], $5::bigint[],
                                  $6::bytea[], $7::int[])
                           AS r (event_id, key, topic, partition, at, digest, place)
@@ -100,6 +111,7 @@ async def claim(tx: Transaction, records: Sequence[Record]) -> Claim:
         [record.offset for _, record in numbered],
         [record.digest for _, record in numbered],
         [place for place, _ in numbered],
+        origin,
     )
     fresh = frozenset(row["event_id"] for row in rows if row["event_id"] is not None)
     known = [record for record in records if record.event_id not in fresh]
@@ -112,7 +124,7 @@ async def _reused(tx: Transaction, known: Sequence[Record]) -> frozenset[tuple[U
         """
         SELECT r.event_id, r.digest
           FROM unnest($1::uuid[], $2::bytea[]) AS r (event_id, digest)
-          JOIN inbox USING (event_id) WHERE inbox.digest <> r.digest AND inbox.origin = 'topic'
+          JOIN inbox USING (event_id) WHERE inbox.digest <> r.digest AND inbox.origin <> 'edited'
         """,
         [record.event_id for record in known],
         [record.digest for record in known],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -186,6 +186,18 @@ def of_row(row: asyncpg.Record) -> Parked:
         ),
         state_version=row["state_version"],
         row_id=row["id"],
+    )
+
+
+async def note_claims(tx: Transaction, claimed: Mapping[int, UUID]) -> None:
+    """Note which rows of poison are claimed now: their next try must not claim them again."""
+    await tx.execute(
+        """
+        UPDATE parked SET event_id = c.event_id
+          FROM unnest($1::bigint[], $2::uuid[]) AS c (id, event_id) WHERE parked.id = c.id
+        """,
+        list(claimed),
+        list(claimed.values()),
     )
 
 

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
-from common import dead_letter, outbox, parked, telemetry
+from common import dead_letter, inbox, outbox, parked, telemetry
 from common.consumer import Consumer
 from common.database import Database, Transaction
 from common.deciding import Batch, Decider
 from common.due import wait_either
-from common.errors import Contended, Flood, Poison, Unavailable
+from common.errors import Contended, Flood, Poison, Unavailable, UnknownSchema
 from common.failpoint import failpoint
 from common.message import State
 from common.parked import Parked, Patience
-from common.reading import Bad, Reading, Stated, Taken
+from common.reading import Bad, Ignored, Reading, Stated, Taken, TooOld
 
 S = TypeVar("S", bound=State)
 
 _SOONEST, _LATEST = 0.05, 5.0
 """Seconds between looks: what another process parks rings no bell here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """What was poison and is readable now, but was taken from its topic or another row before."""
+
+    taken: Taken
+
+
+Outlook = Reading | Duplicate
 
 
 class Sweep(Generic[S]):
@@ -50,7 +63,8 @@ class Sweep(Generic[S]):
             if not heads:
                 return 0
             failpoint("sweeper.taken")
-            readings = {h.row_id: self._decider.reader.read(h.record, tx.now) for h in heads}
+            readings = {head.row_id: self._read(head, tx.now) for head in heads}
+            await _claim(tx, heads, readings)
             received = [
                 r.received for r in readings.values() if isinstance(r, Taken) and r.received
             ]
@@ -64,8 +78,8 @@ class Sweep(Generic[S]):
             again = {head.row_id for head, _ in failed}
             await parked.delete(tx, [head for head in heads if head.row_id not in again])
             for head, failure in failed:
-                readable = not isinstance(readings[head.row_id], Bad)
-                await self._put_back(tx, head, failure, batch, readable=readable)
+                aside = _is_poison(head, readings[head.row_id])
+                await self._put_back(tx, head, failure, batch, aside=aside)
             await self._decider.announce(tx, batch)
             failpoint("sweeper.committing")
         failpoint("sweeper.committed")
@@ -75,17 +89,23 @@ class Sweep(Generic[S]):
         self._decider.check_flood()
         return len(heads)
 
+    def _read(self, head: Parked, now: datetime) -> Outlook:
+        """Read it as when it was claimed, however long ago; poison has no claim yet."""
+        moment = inbox.made_at(head.event_id) if head.event_id else now
+        return self._decider.reader.read(head.record, moment)
+
     async def _retry(
-        self, tx: Transaction, state: S, head: Parked, reading: Reading, batch: Batch
+        self, tx: Transaction, state: S, head: Parked, reading: Outlook, batch: Batch
     ) -> dead_letter.Failure | None:
         failure: dead_letter.Failure | None = None
         if isinstance(reading, Taken):
             failure = self._decider.fold(state, reading, batch, tx.now)
+        elif isinstance(reading, Duplicate):
+            batch.count(reading.taken, "duplicate")
         elif isinstance(reading, Stated) and reading.state:
             await self._decider.subscription.states[reading.event_type](tx, [reading.state])
-        elif isinstance(reading, Stated | Bad):
-            error = reading.reason if isinstance(reading, Bad) else reading.skew
-            failure = parked.failure_of(error or Poison(), tx.now)
+        else:
+            failure = parked.failure_of(_reason(reading), tx.now)
         return failure and parked.repeated(failure, head.failure)
 
     async def _put_back(
@@ -95,12 +115,12 @@ class Sweep(Generic[S]):
         failure: dead_letter.Failure,
         batch: Batch,
         *,
-        readable: bool = True,
+        aside: bool = False,
     ) -> None:
         """Let it wait for its next try, or set it aside: poison at once, and its key goes on."""
-        spent = not readable or failure.attempts >= self._patience.attempts
+        spent = aside or failure.attempts >= self._patience.attempts
         spent = spent and head.state_version is None
-        then: parked.ParkedState = self._patience.then if readable else "skipped"
+        then: parked.ParkedState = "skipped" if aside else self._patience.then
         state: parked.ParkedState = then if spent else "retry"
         delay = self._patience.delay(failure.attempts)
         await parked.failed_again(tx, head, state=state, failure=failure, delay=delay)
@@ -116,6 +136,47 @@ class Sweep(Generic[S]):
                 failure = parked.repeated(parked.failure_of(error, tx.now), head.failure)
                 await self._put_back(tx, head, failure, batch)
         self._decider.report(batch)
+
+
+async def _claim(tx: Transaction, heads: Sequence[Parked], readings: dict[int, Outlook]) -> None:
+    """Claim what was poison and is readable now; what is known already is not decided again."""
+    first: dict[UUID, Taken] = {}
+    late: dict[int, Taken] = {}
+    for head in heads:
+        reading = readings[head.row_id]
+        if head.event_id is None and isinstance(reading, Taken):
+            late[head.row_id] = reading
+            first.setdefault(reading.event_id, reading)
+    if not late:
+        return
+    claim = await inbox.claim(tx, list(first.values()), origin="parked")
+    for row_id, taken in late.items():
+        original = first[taken.event_id]
+        if taken is original and taken.event_id in claim.fresh:
+            continue
+        reused = (taken.event_id, taken.digest) in claim.reused or taken.digest != original.digest
+        known = Poison("ce_id is known with other content")
+        readings[row_id] = Bad(taken.record, known) if reused else Duplicate(taken)
+    claimed = {id_: t.event_id for id_, t in late.items() if readings[id_] is t}
+    await parked.note_claims(tx, claimed)
+
+
+def _reason(reading: Ignored | TooOld | Bad | Stated) -> Poison | UnknownSchema:
+    """Say why it is still not handled."""
+    if isinstance(reading, Bad):
+        return reading.reason
+    if isinstance(reading, Stated):
+        return reading.skew or UnknownSchema()
+    if isinstance(reading, TooOld):
+        return Poison("its ce_id is older than the inbox: whether it was handled is not known")
+    return Poison("this deploy does not decide on it: deploy one that does, or discard it")
+
+
+def _is_poison(head: Parked, reading: Outlook) -> bool:
+    """Tell what blocks nobody: it can't be read, or is not ours and was never claimed."""
+    return isinstance(reading, Bad) or (
+        head.event_id is None and isinstance(reading, Ignored | TooOld)
+    )
 
 
 class Sweeper:

@@ -31,9 +31,16 @@ class Api:
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """Write to `/ops/v1`; what was left out is not sent."""
+        return self._write("POST", path, body)
+
+    def put(self, path: str, body: dict[str, Any]) -> Any:
+        """Replace something under `/ops/v1`."""
+        return self._write("PUT", path, body)
+
+    def _write(self, method: str, path: str, body: dict[str, Any]) -> Any:
         said = {name: value for name, value in body.items() if value is not None}
         headers = {"Idempotency-Key": str(uuid4())}
-        return self._ask("POST", f"/ops/v1{path}", json=said, headers=headers)
+        return self._ask(method, f"/ops/v1{path}", json=said, headers=headers)
 
     def pages(self, path: str, limit: int, **query: Any) -> list[dict[str, Any]]:
         """Read a list to its end, or to so many entries."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Annotated, Any
 
@@ -84,8 +85,8 @@ def replay(
         "max": most,
         "note": note,
     }
-    plan = api.post("/replay-jobs", {**job, "dryRun": True})
-    if not dry_run:
+    plan = api.post("/replay-jobs/plan", job)
+    if not dry_run and plan["matched"]:
         confirm(f"Replay {plan['matched']} dead letters of {service}?", yes=yes)
         plan = _follow(api, api.post("/replay-jobs", job))
     desk.facts(plan)
@@ -99,6 +100,33 @@ def _follow(api: Api, job: dict[str, Any]) -> dict[str, Any]:
             job = api.get(f"/replay-jobs/{job['jobId']}")
             bar.update(task, completed=job["replayed"] + job["leftOut"])
     return job
+
+
+@dlt.command("edit")
+def edit(
+    context: typer.Context,
+    service: Where,
+    letter: LetterId,
+    note: Note,
+    members: Annotated[list[str], typer.Option("--set", help="MEMBER=JSON, as often as needed")],
+    yes: Yes = False,
+) -> None:
+    """Replay one with other content and a new id; only where the service has OPS_EDIT=true."""
+    desk = desk_of(context)
+    payload = dict(_member(each) for each in members)
+    confirm(f"Replay {letter} of {service} with other content?", yes=yes)
+    answer = Api(desk.where, service).put(
+        f"/dead-letters/{letter}", {"note": note, "payload": payload}
+    )
+    desk.facts(answer)
+
+
+def _member(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        raise typer.BadParameter(f"{name}: write MEMBER=JSON; text needs its quotes") from None
 
 
 @dlt.command("discard")
