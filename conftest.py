@@ -9,6 +9,7 @@ pytest_plugins = (
     "tests.support.postgres",
     "tests.support.kafka",
     "tests.support.services",
+    "tests.support.operator",
 )
 
 # structlog's default draws every local of a traceback: a test of failures would take minutes.

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import sys
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
-from common.auth import Principal, TokenIssuer
-from common.message import uuid7
-from common.settings import JwtIssuerSettings
-from devstack.topology import SERVICES
-from pydantic import SecretStr
 
 from tests.support.waiting import eventually
 
@@ -24,47 +13,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devstack.deployment import Deployment
-    from devstack.stack import Stack
 
     from tests.saga.conftest import Town
+    from tests.support.operator import Operator
 
 pytestmark = [pytest.mark.saga, pytest.mark.timeout(240)]
 
 BROKEN = "deciding.folding=raise*0@f"
 """A bug that orders whose id ends in f run into, as often as they are tried."""
-
-
-@dataclass
-class Operator:
-    """Somebody with a token and a terminal."""
-
-    services: Deployment
-    token: str
-
-    async def run(self, *words: str) -> tuple[int, str, str]:
-        urls = {f"{name.upper()}_URL": self.services.url(name) for name in SERVICES}
-        ran = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "pedido", "--output", "json", *words),
-            env={**os.environ, **self.services.env("order"), **urls, "PEDIDO_TOKEN": self.token},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await ran.communicate()
-        return ran.returncode or 0, out.decode(), err.decode()
-
-    async def ask(self, *words: str) -> Any:
-        code, out, err = await self.run(*words)
-        assert code == 0, err or out
-        return json.loads(out)
-
-
-@pytest.fixture
-def operator(stack: Stack, services: Deployment) -> Operator:
-    settings = JwtIssuerSettings(
-        jwt_private_key=SecretStr(stack.signing_key.read_text()), jwt_expires_in=timedelta(hours=1)
-    )
-    principal = Principal(uuid7(), frozenset({"operator"}))
-    return Operator(services, TokenIssuer(settings).issue(principal))
 
 
 async def an_order(town: Town, *, ends_in_f: bool) -> UUID:
