@@ -13,7 +13,7 @@ OUT_OF_ORDER = """
       SELECT topic, partition, "offset", key, seq, max(seq) OVER (
         PARTITION BY topic, partition, key ORDER BY "offset"
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-      FROM inbox WHERE origin IS DISTINCT FROM 'edited') AS taken
+      FROM inbox WHERE origin = 'topic') AS taken
     WHERE seq <= before
 """
 

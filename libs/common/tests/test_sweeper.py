@@ -1,0 +1,203 @@
+"""Parked messages tried again, long after they came or by a deploy that reads them differently."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+from uuid import UUID
+
+import asyncpg
+import pytest
+import till
+from common.database import Database
+from common.dead_letter import Record
+from common.deciding import Subscription
+from common.message import uuid7
+from common.parked import Patience
+from common.shell import Shell
+from common.sweeper import Sweep
+
+Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+pytestmark = pytest.mark.postgres
+
+LONG_AGO = datetime.now(UTC) - timedelta(days=50)
+REPLAY = "UPDATE parked SET state = 'retry', attempt = 0, next_at = now()"
+
+
+async def handle(database: Database, *records: Record, rule: till.Rule = till.count) -> None:
+    assert await till.shell(database, rule).handle(records, asyncio.Event())
+
+
+async def poison(database: Database, admin: Admin, order: UUID, record: Record) -> None:
+    """Park a record as poison, as a deploy with a bug in its reader would."""
+    await handle(database, till.record(order, event_id=event_id(record), value=b"\x13\x37"))
+    await admin.execute("UPDATE parked SET payload = $1", record.value)
+
+
+def event_id(record: Record) -> UUID:
+    return UUID(dict(record.headers)[b"ce_id"].decode())
+
+
+def made_at(moment: datetime) -> UUID:
+    return UUID(int=(int(moment.timestamp() * 1000) << 80) | 0x7 << 76 | 0x8 << 60)
+
+
+def sick(_till: till.Till, _event: till.OrderConfirmed) -> till.Outcome:
+    message = "a bug"
+    raise LookupError(message)
+
+
+async def counted(admin: Admin) -> list[int]:
+    return [row["n"] for row in await admin.fetch("SELECT n FROM till")]
+
+
+async def test_a_dead_message_is_handled_however_long_it_waited(
+    database: Database, admin: Admin
+) -> None:
+    await handle(database, till.record(uuid7()), rule=sick)
+    old = till.record(uuid7(), event_id=made_at(LONG_AGO))
+    await admin.execute(
+        "UPDATE parked SET event_id = $1, header_values[1] = $2, key = $3, payload = $4",
+        *(event_id(old), dict(old.headers)[b"ce_id"], old.key, old.value),
+    )
+    await admin.execute("UPDATE parked SET parked_at = $1", LONG_AGO)
+
+    await till.sweep(database)
+
+    assert await counted(admin) == [1]
+    assert await admin.fetchval("SELECT count(*) FROM parked") == 0
+
+
+async def test_a_message_edited_long_after_it_was_parked_is_handled(
+    database: Database, admin: Admin
+) -> None:
+    await handle(database, till.record(uuid7()), rule=sick)
+    await admin.execute("UPDATE parked SET parked_at = $1", LONG_AGO)
+
+    await till.sweep(database)
+
+    assert await counted(admin) == [1]
+
+
+@pytest.mark.parametrize("state", ["dead", "skipped"])
+async def test_a_type_that_this_deploy_does_not_decide_on_stays(
+    database: Database, admin: Admin, state: str
+) -> None:
+    order = uuid7()
+    if state == "dead":
+        await handle(database, till.record(order), rule=sick)
+    else:
+        await poison(database, admin, order, till.record(order))
+        await admin.execute(REPLAY)
+    nothing = Shell(Subscription("inventory-service", {}, till.load, till.save), database=database)
+    patience = Patience(timedelta(0), timedelta(0), attempts=3)
+    sweep = Sweep(nothing.decider, database=database, patience=patience)
+
+    while await sweep.once():
+        pass
+
+    row = await admin.fetchrow("SELECT state, error FROM parked")
+    assert row
+    assert row["state"] == state
+    assert "does not decide on it" in row["error"]
+
+
+async def test_poison_that_is_readable_now_is_claimed_and_handled(
+    database: Database, admin: Admin
+) -> None:
+    order = uuid7()
+    mended = till.record(order)
+    await poison(database, admin, order, mended)
+    await admin.execute(REPLAY)
+
+    await till.sweep(database)
+    await handle(database, mended)  # it comes again, from its topic
+
+    assert await counted(admin) == [1]
+    assert await admin.fetchval("SELECT origin FROM inbox") == "parked"
+    assert await admin.fetchval("SELECT count(*) FROM parked") == 0
+
+
+async def test_poison_that_was_handled_meanwhile_is_not_handled_again(
+    database: Database, admin: Admin
+) -> None:
+    order = uuid7()
+    mended = till.record(order)
+    await poison(database, admin, order, mended)
+    await handle(database, mended)
+    await admin.execute(REPLAY)
+
+    await till.sweep(database)
+
+    assert await counted(admin) == [1]
+    assert await admin.fetchval("SELECT count(*) FROM parked") == 0
+
+
+async def test_two_copies_of_poison_that_is_readable_now_are_handled_once(
+    database: Database, admin: Admin
+) -> None:
+    order = uuid7()
+    mended = till.record(order)
+    bad = [
+        till.record(order, event_id=event_id(mended), value=b"\x13\x37", offset=n) for n in range(2)
+    ]
+    await handle(database, *bad)
+    await admin.execute("UPDATE parked SET payload = $1", mended.value)
+    await admin.execute(REPLAY)
+
+    await till.sweep(database)
+
+    assert await counted(admin) == [1]
+    assert await admin.fetchval("SELECT count(*) FROM parked") == 0
+
+
+async def test_poison_whose_id_was_used_with_other_content_stays_poison(
+    database: Database, admin: Admin
+) -> None:
+    order = uuid7()
+    mended = till.record(order)
+    await poison(database, admin, order, mended)
+    await handle(database, till.record(uuid7(), event_id=event_id(mended), offset=1))
+    await admin.execute(REPLAY)
+
+    await till.sweep(database)
+
+    assert await counted(admin) == [1]
+    assert await admin.fetchval("SELECT error FROM parked") == "ce_id is known with other content"
+
+
+async def test_poison_whose_decision_then_fails_is_handled_by_a_later_try(
+    database: Database, admin: Admin
+) -> None:
+    order = uuid7()
+    await poison(database, admin, order, till.record(order))
+    await admin.execute(REPLAY)
+    await till.sweep(database, sick)
+    assert await admin.fetchval("SELECT state FROM parked") == "dead"
+    await admin.execute(REPLAY)
+
+    await till.sweep(database)
+
+    assert await counted(admin) == [1]
+
+
+async def test_poison_older_than_the_inbox_is_not_handled_on_a_guess(
+    database: Database, admin: Admin
+) -> None:
+    order = uuid7()
+    await handle(database, till.record(order, value=b"\x13\x37"))
+    old = till.record(order, event_id=made_at(LONG_AGO))
+    await admin.execute(
+        "UPDATE parked SET payload = $1, header_values[1] = $2",
+        *(old.value, dict(old.headers)[b"ce_id"]),
+    )
+    await admin.execute(REPLAY)
+
+    await till.sweep(database)
+
+    row = await admin.fetchrow("SELECT state, error FROM parked")
+    assert row
+    assert row["state"] == "skipped"
+    assert "older than the inbox" in row["error"]
