@@ -385,8 +385,12 @@ async def test_a_job_replays_what_its_filter_finds_and_nothing_else(
     await fill(desk, failed)
     await desk.take(till.record(order("1"), offset=9, value=b"junk"))
 
+    await desk.take(till.record(failed[0], offset=10))  # it waits behind, and is not replayed
+
+    plan = await desk.post("/replay-jobs/plan", filter={"key": str(failed[0])})
+    assert [each["state"] for each in plan["sample"]] == ["dead"]
     plan = await desk.post("/replay-jobs/plan", filter={"errorClass": "builtins.LookupError"})
-    assert await states(admin) == {"dead": 5, "skipped": 1}
+    assert await states(admin) == {"dead": 5, "retry": 1, "skipped": 1}
     job = await desk.post("/replay-jobs", filter={"state": "dead"}, rate=2)
     await drive(desk, admin)
     done = await desk.get(f"/replay-jobs/{job['jobId']}")
@@ -395,7 +399,7 @@ async def test_a_job_replays_what_its_filter_finds_and_nothing_else(
     assert (plan["matched"], plan["byType"], len(plan["sample"])) == (5, {"OrderConfirmed": 5}, 5)
     assert (job["state"], job["matched"], job["replayed"]) == ("RUNNING", 5, 0)
     assert (done["state"], done["replayed"], done["leftOut"]) == ("DONE", 5, 0)
-    assert await counted(admin) == dict.fromkeys(failed, 1)
+    assert await counted(admin) == dict.fromkeys(failed, 1) | {failed[0]: 2}
     assert await states(admin) == {"skipped": 1}
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from common import audit, idempotency, repair, replay
+from common import audit, idempotency, replay
 from common.database import Transaction
 from common.errors import Refusal
 from common.http import Router
@@ -16,8 +16,6 @@ from common.ops_shapes import Change, DeadLetter, JobBody, JobPlan, MaybeNoted, 
 from common.paging import Page, PageQuery, PagesOf
 from common.repair import Moved
 from common.replay import NewJob
-
-_SAMPLE = 10
 
 router = Router(prefix="/replay-jobs", tags=["operations"])
 
@@ -38,17 +36,15 @@ async def list_replay_jobs(
 @router.post("/plan")
 async def plan_replay_job(body: JobBody, _operator: Operator, parts: PartsOf) -> JobPlan:
     """Tell what a job of this body would do, and do nothing."""
-    wanted = body.filter.wanted
     async with parts.database.transaction() as tx:
-        found = await replay.plan(tx, wanted)
-        sample = await repair.list_parked(tx, wanted, before_id=None, limit=_SAMPLE)
+        found = await replay.plan(tx, body.filter.wanted)
     return JobPlan(
         matched=found.matched,
         left_out=found.left_out,
         by_state=dict(found.by_state),
         by_type=dict(found.by_type),
         by_error_class=dict(found.by_error_class),
-        sample=[DeadLetter.of(row) for row in sample],
+        sample=[DeadLetter.of(row) for row in found.sample],
     )
 
 

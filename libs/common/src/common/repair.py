@@ -32,7 +32,7 @@ _TEXT = re.compile(rb"[A-Za-z0-9._~-]{1,200}")
 # The reader believes the last header of a name, so the last is the message's type.
 _PLACES = r"array_positions(header_names, '\x63655f74797065'::bytea)"
 TYPE = f"encode(header_values[({_PLACES})[cardinality({_PLACES})]], 'escape')"
-_SHOWN = (
+SHOWN = (
     'id, state, topic, partition, "offset", key, event_id, error_class, error, attempt, replays, '
     f"parked_at, failed_at, next_at, state_version, {TYPE} AS type"
 )
@@ -108,7 +108,7 @@ async def list_parked(
     """List parked messages, newest first."""
     return await tx.fetch(
         f"""
-        SELECT {_SHOWN} FROM parked
+        SELECT {SHOWN} FROM parked
          WHERE {MATCHES} AND ($8::bigint IS NULL OR id < $8) ORDER BY id DESC LIMIT $9
         """,  # noqa: S608  constants
         *wanted.arguments,
@@ -135,7 +135,7 @@ async def group_parked(
 async def get_parked(tx: Transaction, row_id: int) -> asyncpg.Record:
     """Read one parked message with its content."""
     row = await tx.fetchrow(
-        f"SELECT {_SHOWN}, header_names, header_values, payload FROM parked WHERE id = $1",  # noqa: S608  constants
+        f"SELECT {SHOWN}, header_names, header_values, payload FROM parked WHERE id = $1",  # noqa: S608  constants
         row_id,
     )
     if row is None:
@@ -151,7 +151,7 @@ async def list_keys(tx: Transaction, *, before_id: int | None, limit: int) -> li
             SELECT DISTINCT ON (key) id, count(*) OVER (PARTITION BY key) AS waiting
               FROM parked WHERE state IN ('retry', 'dead') AND state_version IS NULL
              ORDER BY key, seq, id)
-        SELECT {_SHOWN}, waiting FROM heads JOIN parked USING (id)
+        SELECT {SHOWN}, waiting FROM heads JOIN parked USING (id)
          WHERE $1::bigint IS NULL OR id < $1 ORDER BY id DESC LIMIT $2
         """,  # noqa: S608  constants
         before_id,

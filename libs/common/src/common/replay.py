@@ -17,7 +17,7 @@ from common import audit, repair
 from common.database import Database, Transaction
 from common.due import SweepLoop
 from common.errors import Refusal
-from common.repair import MATCHES, TYPE, ParkedFilter
+from common.repair import MATCHES, SHOWN, TYPE, ParkedFilter
 
 LOOP_CAP = 5
 """A message that failed this many replays needs a mended service or an operator, not a sixth."""
@@ -29,6 +29,7 @@ BELL = "replay"
 """Rung at commit, so that the loop of this process begins at once."""
 
 _POLL = timedelta(seconds=5)
+_SAMPLE = 10
 _READ = "SELECT *, filter::text AS asked FROM replay_jobs WHERE job_id = $1"
 _READ_AND_LOCK = f"{_READ} FOR UPDATE"
 _REPLAYABLE = "state IN ('dead', 'skipped')"
@@ -60,6 +61,8 @@ class Plan:
     by_state: Mapping[str, int]
     by_type: Mapping[str, int]
     by_error_class: Mapping[str, int]
+    sample: list[asyncpg.Record]
+    """The first that it would replay."""
 
 
 async def plan(tx: Transaction, wanted: ParkedFilter) -> Plan:
@@ -79,6 +82,14 @@ async def plan(tx: Transaction, wanted: ParkedFilter) -> Plan:
         by_state=_summed(rows, "state"),
         by_type=_summed(rows, "type"),
         by_error_class=_summed(rows, "error_class"),
+        sample=await tx.fetch(
+            f"""
+            SELECT {SHOWN} FROM parked WHERE {MATCHES} AND {_REPLAYABLE} AND replays < $8
+             ORDER BY seq, id LIMIT {_SAMPLE}
+            """,  # noqa: S608  constants
+            *wanted.arguments,
+            LOOP_CAP,
+        ),
     )
 
 

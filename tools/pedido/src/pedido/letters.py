@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from pedido.api import Api
-from pedido.show import confirm, desk_of
+from pedido.show import Output, confirm, desk_of
 from pedido.where import Service
 
 dlt = typer.Typer(no_args_is_help=True, help="Dead letters: look at, replay, discard, restore.")
@@ -53,7 +53,13 @@ def list_letters(
 def show_letter(context: typer.Context, service: Where, letter: LetterId) -> None:
     """Show one with its headers and its decoded payload; personal data is withheld."""
     desk = desk_of(context)
-    desk.facts(Api(desk.where, service).get(f"/dead-letters/{letter}"))
+    found = Api(desk.where, service).get(f"/dead-letters/{letter}")
+    if desk.output is Output.JSON:
+        desk.facts(found)
+        return
+    headers, payload = found.pop("headers"), found.pop("payload")
+    desk.facts({**found, **{name: value for name, value in payload.items() if value is not None}})
+    desk.rows(headers, "name value")
 
 
 @dlt.command("replay")
@@ -89,7 +95,13 @@ def replay(
     if not dry_run and plan["matched"]:
         confirm(f"Replay {plan['matched']} dead letters of {service}?", yes=yes)
         plan = _follow(api, api.post("/replay-jobs", job))
+    if desk.output is Output.JSON:
+        desk.facts(plan)
+        return
+    sample = plan.pop("sample", [])
     desk.facts(plan)
+    if sample:
+        desk.rows(sample, _LETTER)
 
 
 def _follow(api: Api, job: dict[str, Any]) -> dict[str, Any]:

@@ -48,13 +48,14 @@ class Desk:
         Console().print(table if listed else "nothing")
 
     def facts(self, facts: Mapping[str, Any]) -> None:
-        """Print one thing, a line each."""
+        """Print one thing: a line for each fact, and for each entry of a list."""
         if self.output is Output.JSON:
             self._json(facts)
             return
         console = Console()
         for name, value in facts.items():
-            console.print(Text(f"{name}: {plain(value)}"))
+            for each in value if isinstance(value, list) and value else [value]:
+                console.print(Text(f"{name}: {plain(each)}"))
 
     def _json(self, value: Any) -> None:
         typer.echo(json.dumps(value, indent=2, default=str))
