@@ -53,7 +53,9 @@ class BreakerNotes:
     async def _write(self, states: dict[str, str]) -> None:
         try:
             async with self._database.transaction() as tx:
-                await tx.execute("DELETE FROM breakers WHERE seen_at < now() - $1::interval", _FORGOTTEN)
+                await tx.execute(
+                    "DELETE FROM breakers WHERE seen_at < now() - $1::interval", _FORGOTTEN
+                )
                 await tx.execute(
                     """
                     INSERT INTO breakers AS b (name, instance, state)
