@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
+from http import HTTPStatus
 from typing import TypeAlias
 
 from starlette.applications import Starlette
@@ -19,6 +20,7 @@ from devstack.simulator.delivery import Delivery
 from devstack.simulator.gateway import Gateway, Operation
 from devstack.simulator.keys import Keys
 from devstack.simulator.ledger import Ledger
+from devstack.simulator.moods import Mood, Moods, distorted
 from devstack.simulator.refusals import Body, Refusal
 
 Change: TypeAlias = Callable[[Request, str], Operation]
@@ -41,6 +43,7 @@ def create_app(ledger: Ledger, api_key: str) -> Starlette:
             http.get(f"{intents}/{{id}}", lambda r: gateway.show_intent(_id(r))),
             http.get(refunds, lambda r: gateway.list_refunds(r.url.query)),
             http.get(f"{refunds}/{{id}}", lambda r: gateway.show_refund(_id(r))),
+            Route("/mood", http.feel, methods=["PUT"]),
             Route("/health", _health),
         ],
         exception_handlers={Refusal: _refused, HTTPException: _unknown_route},
@@ -52,7 +55,14 @@ class _Http:
 
     def __init__(self, known: Keys, api_key: str) -> None:
         self._keys = known
+        self._moods = Moods()
         self._authorization = f"Bearer {api_key}".encode()
+
+    async def feel(self, request: Request) -> Response:
+        """Misbehave from now on as told: `{"mood": "busy", "path": "/v1/refunds"}`."""
+        self._check_caller(request)
+        self._moods.become(await request.json())
+        return _json({"mood": self._moods.mood, "path": self._moods.path})
 
     def post(self, path: str, change: Change) -> Route:
         async def answer(request: Request) -> Delivery:
@@ -69,6 +79,11 @@ class _Http:
 
     async def _change(self, request: Request, change: Change) -> Delivery:
         self._check_caller(request)
+        mood = self._moods.of(request.url.path)
+        if mood is Mood.BROKEN:
+            raise refusals.broken()
+        if mood is Mood.BUSY:
+            raise refusals.busy()
         body = (await request.body()).decode()
         operation = change(request, body)
         key = request.headers.get("idempotency-key")
@@ -76,7 +91,7 @@ class _Http:
             held.enter_context(self._keys.taking(key))
             fingerprint = keys.fingerprint_of(request.url.path, body)
             outcome = self._keys.carry_out(operation, key, fingerprint)
-            response = _response(outcome.body, outcome.status)
+            response = _response(distorted(mood, outcome.body), outcome.status)
             if outcome.replayed:
                 response.headers["idempotent-replayed"] = "true"
             return Delivery(response, outcome, held.pop_all())
@@ -108,7 +123,10 @@ async def _health(_: Request) -> Response:
 async def _refused(_: Request, refusal: Exception) -> Response:
     if not isinstance(refusal, Refusal):  # the registration promises it, its type doesn't
         raise refusal
-    return _json(refusal.body, refusal.status)
+    answer = _json(refusal.body, refusal.status)
+    if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
+        answer.headers["retry-after"] = "1"
+    return answer
 
 
 async def _unknown_route(request: Request, error: Exception) -> Response:

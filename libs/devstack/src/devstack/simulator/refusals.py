@@ -56,6 +56,11 @@ def broken() -> Refusal:
     return Refusal(500, "api_error", "An unknown error occurred; the request had no effect.")
 
 
+def busy() -> Refusal:
+    """Refuse for now, without having done anything."""
+    return Refusal(429, "rate_limit_error", "Too many requests.", code="rate_limit")
+
+
 def wrong_key() -> Refusal:
     """Refuse a caller who is not known."""
     return invalid("Invalid API Key provided.", status=401)
