@@ -6,6 +6,8 @@ SHELL := /bin/bash
 ORDERS ?= 500
 RATE ?= 0
 EXAMPLES ?= 20000
+CHAOS_MINUTES ?= 50
+SEED ?=
 ARGS ?=
 
 UV := .local/uv/bin/uv
@@ -49,6 +51,12 @@ check-others:
 model: .venv/installed ## drive the real decisions through 20,000 random histories (EXAMPLES=20000)
 	@MODEL_EXAMPLES=$(EXAMPLES) $(PY) -m pytest -q -s --timeout=0 tests/model
 
+chaos: .venv/installed ## break everything under load for about an hour (CHAOS_MINUTES=50, SEED=, ARGS="--only F7")
+	@$(PY) -m chaos --minutes $(CHAOS_MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+chaos-quick: .venv/installed ## the most telling faults in a few minutes (SEED=)
+	@$(PY) -m chaos --quick $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 format: .venv/installed ## format the code and mend what can be mended
 	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .
 
@@ -89,4 +97,4 @@ $(UV):
 	@$(UV) pip install --quiet --python $(PY) --no-deps $(foreach member,$(MEMBERS),--editable $(member))
 	@touch $@
 
-.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model format dev down bench invariants asyncapi images-check up lock
+.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick format dev down bench invariants asyncapi images-check up lock
