@@ -7,14 +7,14 @@ import time
 from collections import defaultdict
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
 from common.database import Database
 from common.message import Event, Outcome, Said
 from payment_service.charging import Charger, Pace
-from payment_service.domain.answers import Answer, Errand, Patience, Report
+from payment_service.domain.answers import Answer, Errand, Patience, Postponed, Report, Unknown
 from payment_service.domain.payment import Kind, Payment
 from payment_service.domain.settling import settle
 from payment_service.gateway.client import Client
@@ -24,10 +24,22 @@ from tests.model.participant import Participant
 from tests.model.provider import Call, Mood, Provider
 from tests.model.rows import PaymentRows
 
+LOOKS = 2
+"""So many looks, far enough apart, see whatever is still on its way: that is what we rely on."""
+
 PATIENCE = Patience(*[timedelta(seconds=1)] * 4)
 _MINUTE = timedelta(minutes=1)
-_LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 _PACE = Pace(timeout=_MINUTE, lease_for=_MINUTE, poll=_MINUTE, concurrency=1, key_life=_MINUTE)
+
+
+@dataclass(eq=False)
+class Late:
+    """A call without an answer, on its way for so long that everybody has given it up."""
+
+    call: Call
+    errand: Errand
+    looks: int = 0
+    """How often the provider was looked at since, and nothing seen."""
 
 
 @dataclass
@@ -42,6 +54,9 @@ class Till:
     """Leased and not called yet."""
     reports: list[Report] = field(default_factory=list)
     """Answered and not settled yet."""
+    late: list[Late] = field(default_factory=list)
+    came_late: set[str] = field(default_factory=set)
+    """Intents made after the closing of their order was answered."""
     numbers: defaultdict[UUID, int] = field(default_factory=lambda: defaultdict(int))
 
     def __post_init__(self) -> None:
@@ -52,6 +67,12 @@ class Till:
     def due(self) -> list[UUID]:
         """Name the orders that the charger would find, now or later."""
         return [order_id for order_id in self.rows.payments if order_id in self.rows.due]
+
+    def idle(self) -> list[UUID]:
+        """Name the orders that are due and that no worker has."""
+        taken = {errand.order_id for errand in self.errands}
+        taken |= {report.order_id for report in self.reports}
+        return [order_id for order_id in self.due() if order_id not in taken]
 
     def lease(self, order_id: UUID, now: datetime, *, key_is_old: bool = False) -> Errand:
         """Lease a payment, also one that another worker has: that one's lease ran out."""
@@ -81,11 +102,21 @@ class Till:
         attempt = self.rows.payments[errand.order_id].attempt
         if attempt is None or attempt.token != errand.token:
             return
+        self.reports.append(errand.report(self._work(errand, mood)))
+
+    def _work(self, errand: Errand, mood: Mood) -> Answer:
         self.provider.mood = mood
-        self.reports.append(errand.report(_run(self._charger.work(errand))))
+        answer = _run(self._charger.work(errand))
+        if errand.must_look and not isinstance(answer, Unknown | Postponed):
+            for late in self.late:
+                late.looks += late.errand.order_id == errand.order_id
+        self.late += [Late(call, errand) for call in self.provider.overtake()]
+        return answer
 
     def settle(self, report: Report, now: datetime) -> None:
         """Fold an answer in and say what it means, in one transaction."""
+        if report in self.reports:
+            self.reports.remove(report)
         book = self.rows.lock([report.order_id])
         payment = book.of(report.order_id)
         outcome = settle(payment, report, PATIENCE)
@@ -107,25 +138,33 @@ class Till:
         key_is_old: bool = False,
     ) -> None:
         """Do it all without anything in between, as nearly always."""
-        self.call(self.lease(order_id, now, key_is_old=key_is_old), mood)
-        self.settle(self.reports.pop(), now)
+        errand = self.lease(order_id, now, key_is_old=key_is_old)
+        self.call(errand, mood)
+        self.settle(self.reports[-1], now)
 
-    def arrive(self, call: Call) -> None:
-        """Let a call that was long on its way have its effect, if it may still be."""
-        self.provider.late.remove(call)
-        if self._may_arrive(call):
-            self.provider.mood = Mood.ANSWERS
-            self.provider.arrive(call)
+    def arrive(self, late: Late, *, heard: bool) -> None:
+        """Let a call have its effect at last, if it may still; its worker may even hear of it."""
+        self.late.remove(late)
+        if not self._may_arrive(late):
+            return
+        before = set(self.provider.intents)
+        self.provider.mood = Mood.ANSWERS
+        self.provider.arrive(late.call)
+        if self.rows.payments[late.errand.order_id].answered:
+            self.came_late |= set(self.provider.intents) - before
+        if heard:
+            errand = replace(late.errand, must_look=False)
+            self.reports.append(errand.report(self._work(errand, Mood.ANSWERS)))
 
-    def _may_arrive(self, call: Call) -> bool:
+    def _may_arrive(self, late: Late) -> bool:
         """Nothing arrives once two looks have not seen it, except for a charge that is late."""
-        for payment in self.rows.payments.values():
-            if payment.attempt and call.key.startswith(f"{payment.payment_id}:"):
-                errand = _errand(payment, _LONG_AGO)
-                charges = f"{payment.payment_id}:authorize:{self.numbers[payment.order_id]}"
-                looked_for = payment.attempt.operation.kind is Kind.LOOK
-                return call.key == (charges if looked_for else errand.key)
-        return False
+        if late.looks < LOOKS:
+            return True
+        errand = late.errand
+        attempt = self.rows.payments[errand.order_id].attempt
+        looked_for = attempt is not None and attempt.operation.kind is Kind.LOOK
+        is_charge = errand.operation.kind is Kind.AUTHORIZE
+        return looked_for and is_charge and errand.number == self.numbers[errand.order_id]
 
 
 def _errand(payment: Payment, now: datetime) -> Errand:

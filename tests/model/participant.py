@@ -90,6 +90,19 @@ class Participant:
             self.parked.setdefault(record.key, []).append(message)
             self.inbox.add(record.event_id)
 
+    def ignore(self, stream: Stream) -> None:
+        """Take the next message and never decide on it."""
+        self.inbox.add(self.next_of(stream).event_id)
+        self.offsets[stream] += 1
+
+    def set_aside(self, stream: Stream) -> None:
+        """Fail, and let an operator take what fails out of the way at once."""
+        record = self.next_of(stream)
+        self.park(record)
+        self.offsets[stream] += 1
+        if record.key in self.parked:
+            self.skip(record.key)
+
     def skip(self, key: str) -> None:
         """Let an operator take the first message that waits out of the way, to replay it later."""
         head, *behind = self.parked.pop(key)

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from typing import TypeVar
+from uuid import UUID
 
+from common.message import Event
 from inventory_service.domain.stockroom import Counts, MovementKind, ReservationState
-from order_service.domain import Health, Order, Status
+from inventory_service.messages import StockReleased
+from order_service.domain import Health, Order
 from order_service.domain.order import FULFILLED
-from payment_service.domain.payment import Wanted
+from payment_service.domain.payment import Have, Wanted
+from payment_service.messages import PaymentRefunded, RefundFailed
 
+from tests.model.topics import Record
 from tests.model.world import World
 
+E = TypeVar("E", bound=Event)
+
 _TOLD = {
-    Status.REJECTED: "rejected",
-    Status.EXPIRED: "expired",
-    Status.CANCELLED: "cancelled",
-    Status.COMPLETED: "confirmed",
+    "OrderConfirmed": "confirmed",
+    "OrderRejected": "rejected",
+    "OrderExpired": "expired",
+    "OrderCancelled": "cancelled",
+    "PaymentRefunded": "refunded",
+    "LatePaymentReversed": "reversed",
 }
+"""The customer is told of each of these, and of nothing else."""
+
+_CLOSINGS = {"OrderRejected", "OrderExpired", "OrderCancelRequested"}
+
+_AFTERWARDS = {"PaymentVoided", "PaymentRefunded", "RefundFailed", "LatePaymentReversed"}
+"""All that payment may still say once it has said that nothing is held."""
 
 
 def check_stock(world: World) -> None:
@@ -34,17 +51,24 @@ def check_stock(world: World) -> None:
         assert came == available + reserved + sold, (sku, counts, moved)
         assert reserved == held[sku], (sku, counts, held)
         assert counts == Counts(available, reserved, moved[MovementKind.COMMITTED])
+        assert moved[MovementKind.RESTOCKED] <= sold, (sku, counts, moved)
 
 
 def check_money(world: World) -> None:
-    """Charge an order at most once, never more than its total, and give back no more than that."""
+    """Charge an order at most once, never more than its total, and give back no more than that.
+
+    Once payment has said that it holds nothing, it holds nothing, but for what came too late.
+    """
     for order in world.orders.orders.values():
         charges = world.provider.charges(order.order_id)
+        payment = world.payments.payments.get(order.order_id)
         assert len(charges) <= 1, charges
         for charge in charges:
             assert charge.amount == order.total
             assert charge.amount_received in {0, order.total}
             assert world.provider.given_back(charge) <= charge.amount_received
+            if payment and payment.answered and charge.id not in world.till.came_late:
+                assert not world.provider.holds(charge), charge
 
 
 def check_quiet(world: World) -> None:
@@ -57,7 +81,24 @@ def check_quiet(world: World) -> None:
         assert order.saga is not Health.STUCK
         _check_stock_of(world, order)
         _check_money_of(world, order)
-        assert (order.order_id, _TOLD[order.status], "") in world.notices.notices
+        _check_what_inventory_said(world, order)
+        _check_what_payment_said(world, order)
+        _check_notices(world, order)
+
+
+def check_rebuilt(world: World) -> None:
+    """Look whether a participant that lost its database found the way back to what it had."""
+    for order in world.orders.orders.values():
+        assert order.is_settled, order
+        _check_stock_of(world, order)
+        payment = world.payments.payments[order.order_id]
+        charges = world.provider.charges(order.order_id)
+        assert payment.attempt is None
+        if order.status in FULFILLED:
+            assert payment.have in {Have.CAPTURED, Have.REFUNDED}
+            assert payment.captured == order.total
+        else:
+            assert not any(world.provider.holds(charge) for charge in charges)
 
 
 def _check_stock_of(world: World, order: Order) -> None:
@@ -84,3 +125,63 @@ def _check_money_of(world: World, order: Order) -> None:
     else:
         assert payment.wanted is Wanted.CLOSED
         assert captured == refunded
+
+
+def _check_what_inventory_said(world: World, order: Order) -> None:
+    """See that a refund restocks once, a closing is answered, and each names what came back."""
+    records = world.topics.of("inventory.v1", order.order_id)
+    records = [record for record in records if record.type_name == "StockReleased"]
+    released = _read(records, StockReleased)
+    restocked = {event.refund_id for event in released if not event.closing}
+    pairs = zip(records, released, strict=True)
+    answered = {record.cause.event_id for record, event in pairs if event.closing}
+    closings = world.topics.of("orders.v1", order.order_id)
+    pieces = sum(line.quantity for event in released for line in event.lines)
+    assert restocked == _asked(world, order)
+    assert answered == {record.event_id for record in closings if record.type_name in _CLOSINGS}
+    assert pieces == world.stock.returned(order.order_id)
+
+
+def _check_what_payment_said(world: World, order: Order) -> None:
+    """See that each refund has one end, its money is counted, and late money is called late."""
+    records = world.topics.of("payments.v1", order.order_id)
+    names = [record.type_name for record in records]
+    refunded = {e.refund_id: e.amount.amount for e in _read(records, PaymentRefunded)}
+    failed = {event.refund_id for event in _read(records, RefundFailed)}
+    by_closing = {event.refund_id for event in _read(records, PaymentRefunded) if event.closing}
+    charges = world.provider.charges(order.order_id)
+    assert not failed & set(refunded)
+    assert failed | set(refunded) == _asked(world, order) | by_closing
+    assert sum(refunded.values()) == sum(map(world.provider.given_back, charges))
+    late = any(charge.id in world.till.came_late for charge in charges)
+    assert ("LatePaymentReversed" in names) == late
+    answers = [record for record in records if _answers(record)]
+    if answers:
+        assert set(names[records.index(answers[0]) :]) <= _AFTERWARDS, names
+
+
+def _asked(world: World, order: Order) -> set[UUID | None]:
+    return {refund.refund_id for refund in world.refunds if refund.order_id == order.order_id}
+
+
+def _answers(record: Record) -> bool:
+    """Tell whether payment says that it holds nothing any more."""
+    if record.type_name == "PaymentVoided":
+        return True
+    return any(event.closing for event in _read([record], PaymentRefunded))
+
+
+def _read(records: Iterable[Record], kind: type[E]) -> list[E]:
+    heard = (r.read_as(kind).event for r in records if r.type_name == kind.type_name())
+    return [event for event in heard if isinstance(event, kind)]
+
+
+def _check_notices(world: World, order: Order) -> None:
+    """See that the customer is told of all that happened, and once."""
+    said = world.topics.of("orders.v1", order.order_id)
+    said += world.topics.of("payments.v1", order.order_id)
+    owed = {(_TOLD[r.type_name], "") for r in said if r.type_name in _TOLD}
+    owed.discard(("refunded", ""))
+    owed |= {("refunded", str(event.refund_id)) for event in _read(said, PaymentRefunded)}
+    told = {key[1:] for key in world.notices.notices if key[0] == order.order_id}
+    assert told == owed

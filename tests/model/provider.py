@@ -32,7 +32,7 @@ class Mood(StrEnum):
 STUBBORN = "pm_stubborn"
 """Refuses to give up or give back at the first attempt, then does."""
 
-METHODS = ("pm_ok", "pm_declined", "pm_capture_fails", STUBBORN)
+METHODS = ("pm_ok", "pm_ok", "pm_declined", "pm_capture_fails", STUBBORN)
 
 
 @dataclass
@@ -161,6 +161,11 @@ class Provider:
             self.refused.add(effect)
             raise refusals.declined("try_again_later", intent.json())
 
+    def overtake(self) -> list[Call]:
+        """Hand over the calls that are on their way for long."""
+        late, self.late = self.late, []
+        return late
+
     def given_back(self, intent: Intent) -> int:
         """Sum an intent's refunds."""
         return sum(refund.amount for refund in self.refunds if refund.intent_id == intent.id)
@@ -172,6 +177,17 @@ class Provider:
             for intent in self.intents.values()
             if intent.metadata["order_id"] == str(order_id) and intent.decline_code is None
         ]
+
+    def holds(self, intent: Intent) -> bool:
+        """Tell whether any of the customer's money is here."""
+        if intent.status == "requires_capture":
+            return True
+        return intent.amount_received != self.given_back(intent)
+
+    def knows_all_attempts(self) -> bool:
+        """Tell whether no attempt was ever given up for one that never arrived."""
+        keys = (key.rsplit(":", 1) for key in self.kept)
+        return all(int(n) == 1 or f"{name}:{int(n) - 1}" in self.kept for name, n in keys)
 
 
 def _attempt(act: Callable[[], Body]) -> Reply:

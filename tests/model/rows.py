@@ -11,6 +11,7 @@ from uuid import UUID
 from common.message import Received
 from inventory_service.domain.stockroom import (
     Movement,
+    MovementKind,
     Reservation,
     ReservationState,
     Shelf,
@@ -72,6 +73,11 @@ class StockRows:
             if movement.sku == sku:
                 sums[movement.kind] += movement.quantity
         return sums
+
+    def returned(self, order_id: UUID) -> int:
+        """Count the pieces that came back from an order."""
+        back = {MovementKind.RELEASED, MovementKind.RESTOCKED}
+        return sum(m.quantity for m in self.ledger if m.order_id == order_id and m.kind in back)
 
 
 @dataclass

@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from enum import StrEnum
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -18,8 +21,9 @@ from order_service.domain import PlaceOrder, WantedLine
 from typing_extensions import override
 
 from tests.model.charging import RUNNER
-from tests.model.promises import check_money, check_quiet, check_stock
+from tests.model.promises import check_money, check_quiet, check_rebuilt, check_stock
 from tests.model.provider import METHODS, Mood
+from tests.model.schedule import Mishap, Schedule
 from tests.model.world import CATALOGUE, CUSTOMER, World
 
 T = TypeVar("T")
@@ -31,6 +35,9 @@ LINES = st.dictionaries(st.sampled_from(sorted(CATALOGUE)), st.integers(1, 2), m
 PICK = st.integers(0, 30)
 MOODS = st.sampled_from(Mood)
 
+
+PLENTY = 100
+"""Pieces that are found when the shelves are counted: what was sold before is so once more."""
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "300"))
 """Enough for every run of the tests; `make model` asks for many more."""
@@ -49,17 +56,32 @@ def pick(number: int, things: list[T]) -> T:
     return things[number % len(things)]
 
 
+class Ending(StrEnum):
+    """What befalls a world that has come to rest."""
+
+    NOTHING = "nothing"
+    REPLAYED = "all topics are read again, with all inboxes empty"
+    INVENTORY_LOST = "inventory's database is lost, and the shelves are counted anew"
+    PAYMENT_LOST = "payment's database is lost"
+
+
 class Saga(RuleBasedStateMachine):
     """Rules are what people, clocks, brokers, crashes and the provider do."""
 
     world: World
+    schedule: Schedule
 
-    @initialize(stock=st.integers(1, 4), seed=st.integers(0, 2**16), again=st.booleans())
-    def begin(self, stock: int, seed: int, again: bool) -> None:  # noqa: FBT001  drawn
+    @initialize(
+        stock=st.integers(1, 8),
+        seed=st.integers(0, 2**16),
+        mishaps=st.frozensets(st.sampled_from(Mishap)),
+        ending=st.sampled_from(Ending),
+    )
+    def begin(self, stock: int, seed: int, mishaps: frozenset[Mishap], ending: Ending) -> None:
         self.world = World(stock)
-        self.chance = random.Random(seed)  # noqa: S311  chance, not secrecy
-        self.replayed_at_the_end = again
-        self.refunds = 0
+        chance = random.Random(seed)  # noqa: S311  chance, not secrecy
+        self.schedule = Schedule(self.world, chance, mishaps)
+        self.ending = ending
 
     @rule(lines=LINES, method=st.sampled_from(METHODS))
     @precondition(lambda self: len(self.world.orders.orders) < ORDERS)
@@ -68,18 +90,15 @@ class Saga(RuleBasedStateMachine):
         order_id = UUID(int=len(self.world.orders.orders) + 1)
         self.world.place(PlaceOrder(order_id, CUSTOMER, wanted, method))
 
-    @rule(picks=st.lists(PICK, min_size=1, max_size=15))
-    def go_on(self, picks: list[int]) -> None:
-        """Let nothing go wrong but an answer now and then, in whatever order."""
-        for number in picks:
-            if moves := self.world.moves(Mood.ANSWERS, Mood.LOST_AFTER):
-                pick(number, moves)()
+    @rule(steps=st.integers(1, 20))
+    def go_on(self, steps: int) -> None:
+        self.schedule.run(steps)
 
-    @rule(of=st.integers(0, 3), number=PICK)
-    def deliver_without_relaying(self, of: int, number: int) -> None:
-        service = self.world.services[of]
-        if streams := service.waiting():
-            self.world.deliver(service, pick(number, streams))
+    @rule(steps=st.integers(1, 40))
+    def hurry(self, steps: int) -> None:
+        """Let others be in a hurry, and others lag."""
+        self.schedule.ranks.clear()
+        self.schedule.run(steps)
 
     @rule(of=st.integers(0, 3))
     def deliver_a_batch(self, of: int) -> None:
@@ -148,51 +167,38 @@ class Saga(RuleBasedStateMachine):
     @rule(number=PICK, amount=st.integers(1, 1000), lines=st.integers(0, 3))
     @precondition(lambda self: self.world.completed())
     def ask_refund(self, number: int, amount: int, lines: int) -> None:
-        self.refunds += 1
-        refund_id = UUID(int=1000 + self.refunds)
+        refund_id = UUID(int=1000 + len(self.world.refunds))
         self.world.ask_refund(pick(number, self.world.completed()), refund_id, amount, lines)
 
     @rule(sku=st.sampled_from(sorted(CATALOGUE)), quantity=st.sampled_from([-1, 1, 2]))
     def adjust(self, sku: str, quantity: int) -> None:
         self.world.adjust(sku, quantity)
 
-    @rule(number=PICK, mood=MOODS, old=st.booleans())
-    @precondition(lambda self: self.world.till.due())
-    def charge(self, number: int, mood: Mood, old: bool) -> None:  # noqa: FBT001  drawn
-        order_id = pick(number, self.world.till.due())
-        self.world.till.charge(order_id, self.world.tick(), mood, key_is_old=old)
-
     @rule(number=PICK, old=st.booleans())
     @precondition(lambda self: self.world.till.due())
     def lease(self, number: int, old: bool) -> None:  # noqa: FBT001  drawn
-        """Whoever holds it crashes, or calls later."""
+        """Take a payment up, be it from a worker that is too slow."""
         till = self.world.till
         till.lease(pick(number, till.due()), self.world.tick(), key_is_old=old)
 
     @rule(number=PICK, mood=MOODS)
     @precondition(lambda self: self.world.till.errands)
     def call(self, number: int, mood: Mood) -> None:
-        """Leave the answer for later, or for never."""
         self.world.till.call(pick(number, self.world.till.errands), mood)
 
-    @rule(number=PICK, keep=st.booleans())
+    @rule(number=PICK)
     @precondition(lambda self: self.world.till.reports)
-    def settle(self, number: int, keep: bool) -> None:  # noqa: FBT001  drawn
+    def settle_and_crash(self, number: int) -> None:
+        """Settle an answer, and settle it again later."""
         till = self.world.till
         report = pick(number, till.reports)
-        if not keep:
-            till.reports.remove(report)
         till.settle(report, self.world.tick())
+        till.reports.append(report)
 
     @rule()
     @precondition(lambda self: self.world.till.reports)
     def crash_before_settling(self) -> None:
         self.world.till.reports.clear()
-
-    @rule(number=PICK)
-    @precondition(lambda self: self.world.provider.late)
-    def arrive_late(self, number: int) -> None:
-        self.world.till.arrive(pick(number, self.world.provider.late))
 
     @rule(number=PICK)
     @precondition(lambda self: self.world.till.due())
@@ -212,16 +218,42 @@ class Saga(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         _count_example()
-        self.world.drain(self.chance)
+        self.schedule.drain()
         self._check()
-        if self.replayed_at_the_end:
-            before = self._rows()
-            for service in self.world.services:
-                service.rewind()
-                service.inbox.clear()
-            self.world.drain(self.chance)
-            self._check()
-            assert self._rows() == before
+        before = self._rows()
+        match self.ending:
+            case Ending.REPLAYED:
+                self._replay()
+                assert self._rows() == before
+            case Ending.INVENTORY_LOST:
+                self._rebuild(partial(self.world.rebuild_inventory, PLENTY))
+            case Ending.PAYMENT_LOST if self._payment_can_be_rebuilt():
+                self._rebuild(self.world.rebuild_payment)
+            case _:
+                pass
+
+    def _replay(self) -> None:
+        for service in self.world.services:
+            service.rewind()
+            service.inbox.clear()
+        self.schedule.drain()
+        self._check()
+
+    def _payment_can_be_rebuilt(self) -> bool:
+        """Rule out a refund heard before its capture is, and a key that never arrived."""
+        return not self.world.refunds and self.world.provider.knows_all_attempts()
+
+    def _rebuild(self, lose: Callable[[], None]) -> None:
+        before = repr(self.world.orders.orders)
+        lose()
+        self.schedule.mishaps = frozenset({Mishap.ASIDE, Mishap.AGAIN})
+        self.schedule.left = 10
+        self.schedule.ranks.clear()
+        self.schedule.drain()
+        check_stock(self.world)
+        check_money(self.world)
+        check_rebuilt(self.world)
+        assert repr(self.world.orders.orders) == before
 
     def _check(self) -> None:
         check_stock(self.world)
@@ -231,9 +263,9 @@ class Saga(RuleBasedStateMachine):
     def _rows(self) -> str:
         """Write down all that a replay must not change."""
         world = self.world
-        return repr(
-            (world.stock, world.orders.orders, world.provider.intents, world.provider.refunds)
-        )
+        payments = [replace(each, cause=None) for each in world.payments.payments.values()]
+        kept = (world.stock, world.orders.orders, payments, world.notices)
+        return repr((kept, world.provider.intents, world.provider.refunds))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -57,6 +57,11 @@ class Topics:
     def append(self, record: Record) -> None:
         self.records[Stream(record.topic, record.key)].append(record)
 
+    def of(self, topic: str, order_id: UUID) -> list[Record]:
+        """List what was said of an order, once each."""
+        records = self.records.get(Stream(topic, str(order_id)), ())
+        return list({record.event_id: record for record in records}.values())
+
 
 def record_of(said: Said, now: datetime) -> Record:
     """Write what is said in the transaction that says it, as the outbox does."""

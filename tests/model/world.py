@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from uuid import UUID
 
 from common.errors import Refusal
@@ -18,9 +15,17 @@ from inventory_service.messages import Money as StockMoney
 from notification_service.consumers import DECISIONS as NOTIFICATION
 from order_service import domain
 from order_service.consumers import DECISIONS as ORDER
-from order_service.domain import CancelOrder, Order, Placed, PlaceOrder, Product, SagaStuck
-from order_service.domain.order import CANCELLABLE, OPEN, Status
-from order_service.messages import Money, RefundRequested, StockLine
+from order_service.domain import (
+    CancelOrder,
+    Order,
+    Placed,
+    PlaceOrder,
+    Product,
+    SagaRetried,
+    SagaStuck,
+)
+from order_service.domain.order import CANCELLABLE, OPEN, Health, Status
+from order_service.messages import Money, PaymentVoided, RefundRequested, StockLine, StockReleased
 from payment_service.consumers import DECISIONS as PAYMENT
 
 from tests.model.charging import Till
@@ -28,15 +33,13 @@ from tests.model.orders import PATIENCE, OrderRows
 from tests.model.participant import Participant
 from tests.model.provider import Mood, Provider
 from tests.model.rows import NoticeRows, PaymentRows, StockRows
-from tests.model.topics import PLACED_FROM_OUTSIDE, Topics
+from tests.model.topics import PLACED_FROM_OUTSIDE, Stream, Topics
 
 CATALOGUE = {
     sku: Product(sku, sku, Money(amount=price, currency="GBP"))
     for sku, price in {"85123A": 255, "71053": 339, "22752": 765}.items()
 }
 CUSTOMER = UUID(int=7)
-LONG = 10_000
-"""Moves after which a world that has not come to rest never will."""
 
 
 class World:
@@ -55,6 +58,9 @@ class World:
         self.services = (self.order, self.inventory, self.payment, self.notification)
         self.till = Till(self.payment, self.payments, self.provider)
         self.first_pieces: dict[UUID, tuple[StockLine, ...]] = {}
+        self.refunds: list[RefundRequested] = []
+        self.unheard: set[UUID] = set()
+        """Orders with an answer to their closing that was thrown away."""
         for sku in CATALOGUE:
             self._fill(sku, stock)
 
@@ -136,6 +142,7 @@ class World:
             amount=Money(amount=amount, currency=order.currency),
             lines=self.first_pieces[order.order_id][:lines],
         )
+        self.refunds.append(requested)
         self.order.announce([Said(requested)], self.tick())
 
     def adjust(self, sku: str, quantity: int) -> None:
@@ -153,30 +160,34 @@ class World:
         for service in self.services:
             service.relay()
 
-    def moves(self, *moods: Mood) -> list[Callable[[], None]]:
-        """Name all that can happen next, the provider being in one of these moods."""
-        self.relay()
-        found: list[Callable[[], None]] = []
-        for service in self.services:
-            found += [partial(self.deliver, service, stream) for stream in service.waiting()]
-            found += [partial(self._retry, service, key) for key in service.parked]
-            found += [partial(self._replay, service)] if service.skipped else []
-        due = self.till.due()
-        return found + [partial(self._charge, one, mood) for one in due for mood in moods]
+    def discard_answer(self, stream: Stream) -> None:
+        """Throw an answer to a closing away, if that comes next: it will have to be asked again."""
+        record = self.order.next_of(stream)
+        event = record.read_as(self.order.heard[record.type_name]).event
+        if isinstance(event, StockReleased | PaymentVoided) and event.closing:
+            self.order.ignore(stream)
+            self.unheard.add(event.order_id)
 
-    def deliver(self, service: Participant, stream: tuple[str, str]) -> None:
-        at = next(s for s in self.topics.records if s == stream)
-        service.take([service.next_of(at)], self.tick())
-        service.offsets[at] += 1
+    def ask_again(self) -> bool:
+        """Let the timer, or an operator, see to an order whose answer was thrown away."""
+        for order in self.orders.orders.values():
+            if order.order_id in self.unheard and not order.is_settled:
+                self.unheard.discard(order.order_id)
+                if order.saga is Health.STUCK:
+                    self._repair(order)
+                else:
+                    self.close_again(order, at_last=False)
+                return True
+        return False
 
-    def _retry(self, service: Participant, key: str) -> None:
-        service.retry(key, self.tick())
-
-    def _replay(self, service: Participant) -> None:
-        service.replay(self.tick())
-
-    def _charge(self, order_id: UUID, mood: Mood) -> None:
-        self.till.charge(order_id, self.tick(), mood)
+    def _repair(self, order: Order) -> None:
+        repair, events = domain.retry(order, SagaRetried(by=CUSTOMER))
+        orders = self.orders.lock([order.order_id], self.tick())
+        said = [Said(event) for event in events]
+        orders.note_repair(order.order_id, repair, uuid7())
+        orders.record(order.order_id, said)
+        self.orders.save(orders)
+        self.order.announce(said, self.now)
 
     def lose_sight(self, order_id: UUID) -> None:
         """Close an order whose charge is long on its way, and look for it twice in vain."""
@@ -186,20 +197,23 @@ class World:
                 self.cancel(order)
         self.relay()
         for stream in self.payment.waiting():
-            self.deliver(self.payment, stream)
+            self.payment.take([self.payment.next_of(stream)], self.tick())
+            self.payment.offsets[stream] += 1
         for _ in range(2):
             if order_id in self.till.due():
                 self.till.charge(order_id, self.tick(), key_is_old=True)
 
-    def drain(self, chance: random.Random) -> None:
-        """Let everything that is under way come to its end, in some order."""
-        self.till.errands.clear()
-        for report in self.till.reports:
-            self.till.settle(report, self.tick())
-        self.till.reports.clear()
-        for _ in range(LONG):
-            moves = self.moves(Mood.ANSWERS)
-            if not moves:
-                return
-            chance.choice(moves)()
-        raise AssertionError("the world does not come to rest")
+    def rebuild_payment(self) -> None:
+        """Lose payment's database, and read all topics from the beginning."""
+        self.payments.payments.clear()
+        self.payments.due.clear()
+        self.payment.rewind()
+        self.payment.inbox.clear()
+
+    def rebuild_inventory(self, stock: int) -> None:
+        """Lose inventory's database, count the shelves, and read all topics from the beginning."""
+        self.stock = self.inventory.rows = StockRows()
+        for sku in CATALOGUE:
+            self._fill(sku, stock)
+        self.inventory.rewind()
+        self.inventory.inbox.clear()

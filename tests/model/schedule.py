@@ -1,0 +1,132 @@
+"""What happens next: somebody hurries, somebody lags, and now and then there is a mishap."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from uuid import UUID
+
+from payment_service.domain.answers import Errand
+
+from tests.model.charging import Late
+from tests.model.participant import Participant
+from tests.model.provider import Mood
+from tests.model.topics import Stream
+from tests.model.world import World
+
+Move = tuple[str, Callable[[], None]]
+"""Who moves, and what it does."""
+
+LONG = 5_000
+"""Moves after which a world that has not come to rest never will."""
+
+EAGER = 0.8
+"""How often whoever hurries most goes first; what lags is overtaken by whole sagas."""
+
+TURN = 0.03
+"""How often somebody else is in a hurry from now on."""
+
+
+class Mishap(StrEnum):
+    """What may befall a move."""
+
+    AGAIN = "the message comes again"
+    ASIDE = "an operator takes the message out of the way, and replays it later"
+    DISCARDED = "an answer to a closing is thrown away for good"
+    MOODY = "the provider answers badly, or not"
+
+
+MOODS = tuple(Mood)
+
+_OFTEN = {Mishap.AGAIN: 0.1, Mishap.ASIDE: 0.15, Mishap.DISCARDED: 0.3, Mishap.MOODY: 0.3}
+
+
+@dataclass
+class Schedule:
+    """Moves the world on, one thing at a time."""
+
+    world: World
+    chance: random.Random
+    mishaps: frozenset[Mishap]
+    left: int = 20
+    """Mishaps still to come: at some time, each world is left in peace."""
+    ranks: defaultdict[str, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ranks = defaultdict(self.chance.random)
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            self.step()
+
+    def drain(self) -> None:
+        """Let everything that is under way come to its end, in some order."""
+        for _ in range(LONG):
+            if not self.step() and not self.world.ask_again():
+                return
+        raise AssertionError("the world does not come to rest")
+
+    def step(self) -> bool:
+        """Make one move, if there is any."""
+        self.world.relay()
+        if not (moves := list(self._moves())):
+            return False
+        if self.chance.random() < TURN:
+            self.ranks.clear()
+        if self.chance.random() < EAGER:
+            first = min((lane for lane, _ in moves), key=self.ranks.__getitem__)
+            moves = [move for move in moves if move[0] == first]
+        _, act = self.chance.choice(moves)
+        act()
+        return True
+
+    def _moves(self) -> Iterator[Move]:
+        for service in self.world.services:
+            for stream in service.waiting():
+                yield f"{service.name} hears {stream.topic}", partial(self._hear, service, stream)
+            for key in service.parked:
+                yield f"{service.name} retries", partial(service.retry, key, self.world.tick())
+            if service.skipped:
+                yield f"{service.name} replays", partial(service.replay, self.world.tick())
+        yield from self._moves_of_the_till()
+
+    def _moves_of_the_till(self) -> Iterator[Move]:
+        till = self.world.till
+        for order_id in till.idle():
+            yield "lease", partial(self._lease, order_id)
+        for errand in till.errands:
+            yield "call", partial(self._call, errand)
+        for report in till.reports:
+            yield "settle", partial(till.settle, report, self.world.tick())
+        for late in till.late:
+            yield "late", partial(self._arrive, late)
+
+    def _hear(self, service: Participant, stream: Stream) -> None:
+        if service is self.world.order and self._befalls(Mishap.DISCARDED):
+            self.world.discard_answer(stream)
+        elif self._befalls(Mishap.ASIDE):
+            service.set_aside(stream)
+        else:
+            service.take([service.next_of(stream)], self.world.tick())
+            service.offsets[stream] += not self._befalls(Mishap.AGAIN)
+
+    def _lease(self, order_id: UUID) -> None:
+        old = self._befalls(Mishap.MOODY)
+        self.world.till.lease(order_id, self.world.tick(), key_is_old=old)
+
+    def _call(self, errand: Errand) -> None:
+        moody = self._befalls(Mishap.MOODY)
+        self.world.till.call(errand, self.chance.choice(MOODS) if moody else Mood.ANSWERS)
+
+    def _arrive(self, late: Late) -> None:
+        self.world.till.arrive(late, heard=self.chance.random() < 0.5)
+
+    def _befalls(self, mishap: Mishap) -> bool:
+        if mishap not in self.mishaps or not self.left or self.chance.random() > _OFTEN[mishap]:
+            return False
+        self.left -= 1
+        return True
