@@ -89,7 +89,7 @@ def _run(console: Console, arguments: argparse.Namespace, seed: int) -> int:
     with console.status("") as status:
         watch = Watch(
             step=lambda text: status.update(escape(text)),
-            done=lambda result: console.print(line(result)),
+            done=lambda result: console.print(line(result), soft_wrap=True),
         )
         results = asyncio.run(run(planned, seed=seed, rate=arguments.rate, watch=watch))
     return _conclude(

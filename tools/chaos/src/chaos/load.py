@@ -27,6 +27,8 @@ ACCOUNTS = 60
 PATIENCE = 240.0
 """Seconds a customer tries with the same key: longer than any fault and its healing."""
 _AGAIN = 0.5
+_CATCH_UP = 2.0
+"""Seconds of orders that may come at once after this process itself had no turn."""
 CANCELLING = 0.1
 CANCEL_WITHIN = 8.0
 """Seconds in which a customer has second thoughts: before, during and after the payment."""
@@ -80,6 +82,7 @@ class Load:
     async def run(self) -> None:
         """Order for ever, while it is not paused."""
         chance = random.Random(self.seed)  # noqa: S311  repeats itself on purpose
+        due = 0.0
         with self.log.open("a", buffering=1) as log:
             async with asyncio.TaskGroup() as customers:
                 while True:
@@ -88,7 +91,8 @@ class Load:
                     task = customers.create_task(buying)
                     self._in_hand.add(task)
                     task.add_done_callback(self._in_hand.discard)
-                    await asyncio.sleep(1 / self.rate)
+                    due = max(due + 1 / self.rate, time.monotonic() - _CATCH_UP)
+                    await asyncio.sleep(due - time.monotonic())
 
     def resume(self) -> None:
         """Let customers in."""

@@ -80,7 +80,7 @@ MATRIX = (
         "F11",
         "sessions killed, slots gone, locks, deadlocks, time-outs",
         (
-            Fault("sessions killed", database.terminate, 40, (0.5, 1), quick=5),
+            Fault("sessions killed", database.terminate, 44, (0.5, 1)),
             Fault("locks held", database.hold_locks, 6, (2.5, 4), database.LOCKED),
             Fault("deadlock", database.deadlock, 6, (3, 4)),
             Fault("slots exhausted", database.exhaust, 4, (3, 5), _ALL),
@@ -156,10 +156,10 @@ MATRIX = (
         "F22",
         "links held both ways and one way, refused, reset, slow",
         (
-            Fault("link held", cut.hold, 10, (4, 6), links.ALL, quick=2),
+            Fault("link held", cut.hold, 10, (4, 6), links.ALL, quick=1),
             Fault("requests held", cut.hold_requests, 10, (3, 5), links.ALL),
             Fault("answers held", cut.hold_answers, 10, (3, 5), links.ALL),
-            Fault("link refuses", cut.refuse, 10, (2, 4), links.ALL, quick=2),
+            Fault("link refuses", cut.refuse, 10, (2, 4), links.ALL, quick=1),
             Fault("link reset", cut.reset, 10, (0.5, 1), links.ALL),
             Fault("link slow", cut.slow, 8, (3, 5), links.ALL),
             Fault("mail server killed", servers.mail_dies, 2, (0, 2), cost=1),
