@@ -21,7 +21,7 @@ MATRIX = (
     Row(
         "F2",
         "kill -9 at named crash points",
-        (Fault("die at points", processes.die_at_points, 4, (25, 25), _ALL, cost=8),),
+        (Fault("die at points", processes.die_at_points, 4, (40, 40), _ALL, cost=8),),
     ),
     Row(
         "F3",

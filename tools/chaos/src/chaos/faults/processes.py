@@ -69,7 +69,7 @@ async def _zombie(town: Town, injection: Injection, second: str) -> int:
 
 async def die_at_points(town: Town, injection: Injection) -> int:
     """Kill -9 at as many named points of a service as come by; answers how many it died at."""
-    plan = ";".join(f"{point}=kill*2" for point in points(injection.target))
+    plan = ";".join(f"{point}=kill" for point in points(injection.target))
     async with planned(town, injection, plan) as log:
         await asyncio.sleep(injection.seconds)
     return fired(log).total()
