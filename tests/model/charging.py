@@ -129,19 +129,6 @@ class Till:
         events = [event for event in outcome.events if isinstance(event, Event)]
         self.payment.announce([Said(event, cause=payment.cause) for event in events], now)
 
-    def charge(
-        self,
-        order_id: UUID,
-        now: datetime,
-        mood: Mood = Mood.ANSWERS,
-        *,
-        key_is_old: bool = False,
-    ) -> None:
-        """Do it all without anything in between, as nearly always."""
-        errand = self.lease(order_id, now, key_is_old=key_is_old)
-        self.call(errand, mood)
-        self.settle(self.reports[-1], now)
-
     def arrive(self, late: Late, *, heard: bool) -> None:
         """Let a call have its effect at last, if it may still; its worker may even hear of it."""
         self.late.remove(late)

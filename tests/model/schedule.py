@@ -11,6 +11,7 @@ from functools import partial
 from uuid import UUID
 
 from payment_service.domain.answers import Errand
+from payment_service.domain.payment import Kind
 
 from tests.model.charging import Late
 from tests.model.participant import Participant
@@ -27,6 +28,9 @@ LONG = 5_000
 EAGER = 0.8
 """How often whoever hurries most goes first; what lags is overtaken by whole sagas."""
 
+PROMPT = 0.05
+"""How often an operator replays what was set aside while there is anything else to do."""
+
 TURN = 0.03
 """How often somebody else is in a hurry from now on."""
 
@@ -37,12 +41,19 @@ class Mishap(StrEnum):
     AGAIN = "the message comes again"
     ASIDE = "an operator takes the message out of the way, and replays it later"
     DISCARDED = "an answer to a closing is thrown away for good"
+    FORGOTTEN = "a charge is on its way until its order is closed and nobody sees it"
     MOODY = "the provider answers badly, or not"
 
 
 MOODS = tuple(Mood)
 
-_OFTEN = {Mishap.AGAIN: 0.1, Mishap.ASIDE: 0.15, Mishap.DISCARDED: 0.3, Mishap.MOODY: 0.3}
+_OFTEN = {
+    Mishap.AGAIN: 0.1,
+    Mishap.ASIDE: 0.2,
+    Mishap.DISCARDED: 0.3,
+    Mishap.FORGOTTEN: 0.4,
+    Mishap.MOODY: 0.3,
+}
 
 
 @dataclass
@@ -61,20 +72,23 @@ class Schedule:
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
-            self.step()
+            self._step(list(self._moves()))
 
     def drain(self) -> None:
         """Let everything that is under way come to its end, in some order."""
         for _ in range(LONG):
-            if not self.step() and not self.world.ask_again():
+            moves = list(self._moves()) or list(self._replays())
+            if not moves and not self.world.ask_again():
                 return
+            self._step(moves)
         raise AssertionError("the world does not come to rest")
 
-    def step(self) -> bool:
-        """Make one move, if there is any."""
-        self.world.relay()
-        if not (moves := list(self._moves())):
-            return False
+    def _step(self, moves: list[Move]) -> None:
+        """Make one of these moves, if there are any."""
+        if self.chance.random() < PROMPT:
+            moves += self._replays()
+        if not moves:
+            return
         if self.chance.random() < TURN:
             self.ranks.clear()
         if self.chance.random() < EAGER:
@@ -82,17 +96,20 @@ class Schedule:
             moves = [move for move in moves if move[0] == first]
         _, act = self.chance.choice(moves)
         act()
-        return True
 
     def _moves(self) -> Iterator[Move]:
+        self.world.relay()
         for service in self.world.services:
             for stream in service.waiting():
                 yield f"{service.name} hears {stream.topic}", partial(self._hear, service, stream)
             for key in service.parked:
                 yield f"{service.name} retries", partial(service.retry, key, self.world.tick())
+        yield from self._moves_of_the_till()
+
+    def _replays(self) -> Iterator[Move]:
+        for service in self.world.services:
             if service.skipped:
                 yield f"{service.name} replays", partial(service.replay, self.world.tick())
-        yield from self._moves_of_the_till()
 
     def _moves_of_the_till(self) -> Iterator[Move]:
         till = self.world.till
@@ -119,6 +136,10 @@ class Schedule:
         self.world.till.lease(order_id, self.world.tick(), key_is_old=old)
 
     def _call(self, errand: Errand) -> None:
+        charges = errand.operation.kind is Kind.AUTHORIZE
+        if charges and self._befalls(Mishap.FORGOTTEN):
+            self.world.lose_sight(errand)
+            return
         moody = self._befalls(Mishap.MOODY)
         self.world.till.call(errand, self.chance.choice(MOODS) if moody else Mood.ANSWERS)
 

@@ -200,11 +200,6 @@ class Saga(RuleBasedStateMachine):
     def crash_before_settling(self) -> None:
         self.world.till.reports.clear()
 
-    @rule(number=PICK)
-    @precondition(lambda self: self.world.till.due())
-    def lose_sight_of_a_call(self, number: int) -> None:
-        self.world.lose_sight(pick(number, self.world.till.due()))
-
     @invariant()
     def no_piece_is_lost(self) -> None:
         check_stock(self.world)

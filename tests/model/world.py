@@ -27,8 +27,9 @@ from order_service.domain import (
 from order_service.domain.order import CANCELLABLE, OPEN, Health, Status
 from order_service.messages import Money, PaymentVoided, RefundRequested, StockLine, StockReleased
 from payment_service.consumers import DECISIONS as PAYMENT
+from payment_service.domain.answers import Errand
 
-from tests.model.charging import Till
+from tests.model.charging import LOOKS, Till
 from tests.model.orders import PATIENCE, OrderRows
 from tests.model.participant import Participant
 from tests.model.provider import Mood, Provider
@@ -189,9 +190,11 @@ class World:
         self.orders.save(orders)
         self.order.announce(said, self.now)
 
-    def lose_sight(self, order_id: UUID) -> None:
+    def lose_sight(self, errand: Errand) -> None:
         """Close an order whose charge is long on its way, and look for it twice in vain."""
-        self.till.charge(order_id, self.tick(), Mood.LATE)
+        order_id = errand.order_id
+        self.till.call(errand, Mood.LATE)
+        self._settle_all(order_id)
         for order in self.cancellable():
             if order.order_id == order_id:
                 self.cancel(order)
@@ -199,9 +202,15 @@ class World:
         for stream in self.payment.waiting():
             self.payment.take([self.payment.next_of(stream)], self.tick())
             self.payment.offsets[stream] += 1
-        for _ in range(2):
+        for _ in range(LOOKS):
             if order_id in self.till.due():
-                self.till.charge(order_id, self.tick(), key_is_old=True)
+                self.till.call(self.till.lease(order_id, self.now, key_is_old=True), Mood.ANSWERS)
+                self._settle_all(order_id)
+
+    def _settle_all(self, order_id: UUID) -> None:
+        for report in list(self.till.reports):
+            if report.order_id == order_id:
+                self.till.settle(report, self.tick())
 
     def rebuild_payment(self) -> None:
         """Lose payment's database, and read all topics from the beginning."""
