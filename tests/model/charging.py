@@ -57,7 +57,7 @@ class Till:
     late: list[Late] = field(default_factory=list)
     came_late: set[str] = field(default_factory=set)
     """Intents made after the closing of their order was answered."""
-    numbers: defaultdict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    numbers: defaultdict[UUID, int] = field(default_factory=lambda: defaultdict(lambda: 1))
 
     def __post_init__(self) -> None:
         # Neither is entered or connected: the worker only hands errands on to the client.
@@ -91,8 +91,6 @@ class Till:
         looks = attempt.in_doubt or attempt.operation.kind is Kind.LOOK
         errand = _errand(self.rows.payments[order_id], now)
         errand = replace(errand, must_look=looks or (key_is_old and attempt.called_at is not None))
-        if attempt.operation.kind is Kind.AUTHORIZE:
-            self.numbers[order_id] = attempt.number
         self.errands.append(errand)
         return errand
 
@@ -126,13 +124,19 @@ class Till:
             assert isinstance(changed, Payment)
             book.put(changed)
         self.rows.save(book)
+        self._number(report.order_id)
         events = [event for event in outcome.events if isinstance(event, Event)]
         self.payment.announce([Said(event, cause=payment.cause) for event in events], now)
 
-    def arrive(self, late: Late, *, heard: bool) -> None:
+    def _number(self, order_id: UUID) -> None:
+        attempt = self.rows.payments[order_id].attempt
+        if attempt and attempt.operation.kind is Kind.AUTHORIZE:
+            self.numbers[order_id] = attempt.number
+
+    def arrive(self, late: Late, now: datetime, *, heard: bool) -> None:
         """Let a call have its effect at last, if it may still; its worker may even hear of it."""
         self.late.remove(late)
-        if not self._may_arrive(late):
+        if not self._may_arrive(late, heard=heard):
             return
         before = set(self.provider.intents)
         self.provider.mood = Mood.ANSWERS
@@ -141,17 +145,21 @@ class Till:
             self.came_late |= set(self.provider.intents) - before
         if heard:
             errand = replace(late.errand, must_look=False)
-            self.reports.append(errand.report(self._work(errand, Mood.ANSWERS)))
+            self.settle(errand.report(self._work(errand, Mood.ANSWERS)), now)
 
-    def _may_arrive(self, late: Late) -> bool:
-        """Nothing arrives once two looks have not seen it, except for a charge that is late."""
-        if late.looks < LOOKS:
-            return True
+    def _may_arrive(self, late: Late, *, heard: bool) -> bool:
+        """Say whether a call may arrive that so many looks have not seen.
+
+        A capture finds out what became of its intent, but a charge would be a second one: it may
+        come only after the closing, when one more look, or its own worker, gives it away.
+        """
         errand = late.errand
-        attempt = self.rows.payments[errand.order_id].attempt
-        looked_for = attempt is not None and attempt.operation.kind is Kind.LOOK
+        if late.looks < LOOKS or errand.operation.kind is Kind.CAPTURE:
+            return True
+        answered = self.rows.payments[errand.order_id].answered
+        is_last = errand.number == self.numbers[errand.order_id]
         is_charge = errand.operation.kind is Kind.AUTHORIZE
-        return looked_for and is_charge and errand.number == self.numbers[errand.order_id]
+        return answered and is_charge and is_last and (heard or late.looks == LOOKS)
 
 
 def _errand(payment: Payment, now: datetime) -> Errand:

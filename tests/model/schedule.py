@@ -41,7 +41,7 @@ class Mishap(StrEnum):
     AGAIN = "the message comes again"
     ASIDE = "an operator takes the message out of the way, and replays it later"
     DISCARDED = "an answer to a closing is thrown away for good"
-    FORGOTTEN = "a charge is on its way until its order is closed and nobody sees it"
+    FORGOTTEN = "a charge is on its way for so long that two looks don't see it"
     MOODY = "the provider answers badly, or not"
 
 
@@ -82,6 +82,16 @@ class Schedule:
                 return
             self._step(moves)
         raise AssertionError("the world does not come to rest")
+
+    def regret(self) -> None:
+        """Let some who got what they ordered send pieces back, or everything."""
+        for order in self.world.completed():
+            for _ in range(self.chance.choice((0, 0, 1, 2))):
+                amount = self.chance.randint(1, order.total)
+                self.world.ask_refund(order, amount, self.chance.randint(0, 3))
+                self.run(self.chance.randint(0, 20))
+            if self.chance.random() < 0.3:
+                self.world.cancel(self.world.orders.orders[order.order_id])
 
     def _step(self, moves: list[Move]) -> None:
         """Make one of these moves, if there are any."""
@@ -136,15 +146,15 @@ class Schedule:
         self.world.till.lease(order_id, self.world.tick(), key_is_old=old)
 
     def _call(self, errand: Errand) -> None:
-        charges = errand.operation.kind is Kind.AUTHORIZE
+        charges = errand.operation.kind in {Kind.AUTHORIZE, Kind.CAPTURE}
         if charges and self._befalls(Mishap.FORGOTTEN):
-            self.world.lose_sight(errand)
+            self.world.lose_sight(errand, closed=self.chance.random() < 0.6)
             return
         moody = self._befalls(Mishap.MOODY)
         self.world.till.call(errand, self.chance.choice(MOODS) if moody else Mood.ANSWERS)
 
     def _arrive(self, late: Late) -> None:
-        self.world.till.arrive(late, heard=self.chance.random() < 0.5)
+        self.world.till.arrive(late, self.world.tick(), heard=self.chance.random() < 0.5)
 
     def _befalls(self, mishap: Mishap) -> bool:
         if mishap not in self.mishaps or not self.left or self.chance.random() > _OFTEN[mishap]:

@@ -18,6 +18,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from order_service.domain import PlaceOrder, WantedLine
+from order_service.domain.order import OPEN
 from typing_extensions import override
 
 from tests.model.charging import RUNNER
@@ -76,15 +77,28 @@ class Saga(RuleBasedStateMachine):
         seed=st.integers(0, 2**16),
         mishaps=st.frozensets(st.sampled_from(Mishap)),
         ending=st.sampled_from(Ending),
+        carts=st.lists(st.tuples(LINES, st.sampled_from(METHODS)), min_size=1, max_size=ORDERS - 1),
     )
-    def begin(self, stock: int, seed: int, mishaps: frozenset[Mishap], ending: Ending) -> None:
+    def begin(
+        self,
+        stock: int,
+        seed: int,
+        mishaps: frozenset[Mishap],
+        ending: Ending,
+        carts: list[tuple[dict[str, int], str]],
+    ) -> None:
         self.world = World(stock)
         chance = random.Random(seed)  # noqa: S311  chance, not secrecy
         self.schedule = Schedule(self.world, chance, mishaps)
         self.ending = ending
+        for lines, method in carts:
+            self.place(lines, method)
 
     @rule(lines=LINES, method=st.sampled_from(METHODS))
     @precondition(lambda self: len(self.world.orders.orders) < ORDERS)
+    def place_another(self, lines: dict[str, int], method: str) -> None:
+        self.place(lines, method)
+
     def place(self, lines: dict[str, int], method: str) -> None:
         wanted = tuple(WantedLine(sku, quantity) for sku, quantity in sorted(lines.items()))
         order_id = UUID(int=len(self.world.orders.orders) + 1)
@@ -144,15 +158,15 @@ class Saga(RuleBasedStateMachine):
     def relay_some(self, of: int, count: int, crash: bool) -> None:  # noqa: FBT001  drawn
         self.world.services[of].relay(count, crash=crash)
 
-    @rule(number=PICK)
+    @rule(number=PICK, expires=st.booleans())
     @precondition(lambda self: self.world.cancellable())
-    def cancel(self, number: int) -> None:
-        self.world.cancel(pick(number, self.world.cancellable()))
-
-    @rule(number=PICK)
-    @precondition(lambda self: self.world.open())
-    def expire(self, number: int) -> None:
-        self.world.expire(pick(number, self.world.open()))
+    def end(self, number: int, expires: bool) -> None:  # noqa: FBT001  drawn
+        """Let the customer cancel an order, or its time run out if it is open."""
+        order = pick(number, self.world.cancellable())
+        if expires and order.status in OPEN:
+            self.world.expire(order)
+        else:
+            self.world.cancel(order)
 
     @rule(number=PICK, at_last=st.booleans())
     @precondition(lambda self: self.world.unanswered())
@@ -167,8 +181,7 @@ class Saga(RuleBasedStateMachine):
     @rule(number=PICK, amount=st.integers(1, 1000), lines=st.integers(0, 3))
     @precondition(lambda self: self.world.completed())
     def ask_refund(self, number: int, amount: int, lines: int) -> None:
-        refund_id = UUID(int=1000 + len(self.world.refunds))
-        self.world.ask_refund(pick(number, self.world.completed()), refund_id, amount, lines)
+        self.world.ask_refund(pick(number, self.world.completed()), amount, lines)
 
     @rule(sku=st.sampled_from(sorted(CATALOGUE)), quantity=st.sampled_from([-1, 1, 2]))
     def adjust(self, sku: str, quantity: int) -> None:
@@ -215,6 +228,10 @@ class Saga(RuleBasedStateMachine):
         _count_example()
         self.schedule.drain()
         self._check()
+        if self.ending is not Ending.PAYMENT_LOST:
+            self.schedule.regret()
+            self.schedule.drain()
+            self._check()
         before = self._rows()
         match self.ending:
             case Ending.REPLAYED:

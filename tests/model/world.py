@@ -24,7 +24,7 @@ from order_service.domain import (
     SagaRetried,
     SagaStuck,
 )
-from order_service.domain.order import CANCELLABLE, OPEN, Health, Status
+from order_service.domain.order import CANCELLABLE, Health, Status
 from order_service.messages import Money, PaymentVoided, RefundRequested, StockLine, StockReleased
 from payment_service.consumers import DECISIONS as PAYMENT
 from payment_service.domain.answers import Errand
@@ -98,9 +98,6 @@ class World:
         self.tick()
         self._happen(order, domain.cancel(order, command))
 
-    def open(self) -> list[Order]:
-        return [order for order in self.orders.orders.values() if order.status in OPEN]
-
     def expire(self, order: Order) -> None:
         self.tick()
         self._happen(order, domain.expire(order))
@@ -135,11 +132,11 @@ class World:
     def completed(self) -> list[Order]:
         return [o for o in self.orders.orders.values() if o.status is Status.COMPLETED]
 
-    def ask_refund(self, order: Order, refund_id: UUID, amount: int, lines: int) -> None:
+    def ask_refund(self, order: Order, amount: int, lines: int) -> None:
         """Let staff give money back, for some of the lines."""
         requested = RefundRequested(
             order_id=order.order_id,
-            refund_id=refund_id,
+            refund_id=UUID(int=1000 + len(self.refunds)),
             amount=Money(amount=amount, currency=order.currency),
             lines=self.first_pieces[order.order_id][:lines],
         )
@@ -190,14 +187,13 @@ class World:
         self.orders.save(orders)
         self.order.announce(said, self.now)
 
-    def lose_sight(self, errand: Errand) -> None:
-        """Close an order whose charge is long on its way, and look for it twice in vain."""
+    def lose_sight(self, errand: Errand, *, closed: bool) -> None:
+        """Look twice in vain for a charge that is on its way, its order being closed meanwhile."""
         order_id = errand.order_id
         self.till.call(errand, Mood.LATE)
         self._settle_all(order_id)
-        for order in self.cancellable():
-            if order.order_id == order_id:
-                self.cancel(order)
+        if closed and (order := self.orders.orders[order_id]) in self.cancellable():
+            self.cancel(order)
         self.relay()
         for stream in self.payment.waiting():
             self.payment.take([self.payment.next_of(stream)], self.tick())
