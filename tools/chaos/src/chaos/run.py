@@ -28,7 +28,7 @@ from chaos.keeper import Keeper
 from chaos.load import CONNECTIONS, Load, accounts, shoppers
 from chaos.report import Result
 from chaos.schedule import Planned
-from chaos.town import Town, until
+from chaos.town import ChaosError, Town, until
 
 DEADLINE = timedelta(seconds=180)
 """I1's own limit, from the last fault to every order settled."""
@@ -85,14 +85,11 @@ class _BrokenError(Exception):
 async def _row(town: Town, planned: Planned, watch: Watch) -> Result:
     began, placed, errors = time.monotonic(), town.load.placed, len(town.load.errors)
     exits = town.keeper.own_exits.total()
-    injected = 0
     town.complaints.clear()
-    if planned.row.settings:
-        async with town.configured(planned.row.settings):
-            injected = await _break(town, planned, watch)
-    else:
+    async with town.configured(planned.row.settings):
         injected = await _break(town, planned, watch)
     watch.step(f"{planned.row.id} settling")
+    town.links.heal()
     await town.load.pause()
     report = await check(town.sources, deadline=DEADLINE)
     return Result(
@@ -109,11 +106,14 @@ async def _break(town: Town, planned: Planned, watch: Watch) -> int:
     acts = {fault.name: fault.act for fault in planned.row.faults}
     injected = 0
     town.load.resume()
-    for number, injection in enumerate(planned.injections, start=1):
-        watch.step(f"{injection} ({number}/{len(planned.injections)})")
-        injected += await acts[injection.fault](town, injection)
-        await asyncio.sleep(injection.pause)
-    await until(lambda: _is_up(town), _BACK, f"{planned.row.id} heals")
+    try:
+        for number, injection in enumerate(planned.injections, start=1):
+            watch.step(f"{injection} ({number}/{len(planned.injections)})")
+            injected += await acts[injection.fault](town, injection)
+            await asyncio.sleep(injection.pause)
+        await until(lambda: _is_up(town), _BACK, f"{planned.row.id} heals")
+    except ChaosError as error:
+        town.complaints.append(str(error))
     return injected
 
 
