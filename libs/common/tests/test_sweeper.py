@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 from uuid import UUID
 
 import asyncpg
 import pytest
 import till
+from common import avro
 from common.database import Database
 from common.dead_letter import Record
 from common.deciding import Subscription
-from common.message import uuid7
+from common.message import Event, uuid7
 from common.parked import Patience
 from common.shell import Shell
 from common.sweeper import Sweep
@@ -201,3 +203,43 @@ async def test_poison_older_than_the_inbox_is_not_handled_on_a_guess(
     assert row
     assert row["state"] == "skipped"
     assert "older than the inbox" in row["error"]
+
+
+class CustomerChanged(Event):
+    """A state, of which only the newest counts."""
+
+    TOPIC: ClassVar[str] = "customers.v1"
+    KEY: ClassVar[str] = "customer_id"
+    customer_id: UUID
+
+
+async def test_one_state_that_fails_for_ever_does_not_halt_its_consumer(
+    database: Database, admin: Admin
+) -> None:
+    async def fails(*_: object) -> None:
+        message = "a name that no column takes"
+        raise LookupError(message)
+
+    states = Subscription(
+        "notification-service", {}, till.load, till.save, {CustomerChanged: fails}
+    )
+    decider = Shell(states, database=database).decider
+    customer = str(uuid7())
+    members = {"customer_id": customer, "name": "N", "email": "n@example.com", "language": "en"}
+    record = replace(
+        till.record(
+            uuid7(),
+            headers={b"ce_type": b"CustomerChanged", b"ce_version": b"1"},
+            value=avro.compose("customers.v1", "CustomerChanged", members, old=None),
+            key=customer.encode(),
+        ),
+        topic="customers.v1",
+    )
+    assert await Shell(states, database=database).handle([record], asyncio.Event())
+    sweep = Sweep(decider, database=database, patience=Patience(timedelta(0), timedelta(0), 3))
+
+    for _ in range(200):
+        assert await sweep.once(1) == 1
+
+    decider.check_flood()
+    assert await admin.fetchval("SELECT attempt FROM parked WHERE state = 'retry'") == 201

@@ -130,9 +130,11 @@ class Sweep(Generic[S]):
             await outbox.insert(tx, [self._decider.dead_letter(dead)])
 
     async def _fail_head(self, error: Exception) -> None:
-        batch = Batch(decided=[False])
+        batch = Batch()
         async with self._database.transaction() as tx:
             for head in await parked.take_heads(tx, 1):
+                # A state is tried without limit: one bad record must not look like a bad deploy.
+                batch.decided = [] if head.state_version is not None else [False]
                 failure = parked.repeated(parked.failure_of(error, tx.now), head.failure)
                 await self._put_back(tx, head, failure, batch)
         self._decider.report(batch)
