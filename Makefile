@@ -6,6 +6,7 @@ SHELL := /bin/bash
 ORDERS ?= 500
 RATE ?= 0
 EXAMPLES ?= 20000
+FUZZ_RECORDS ?= 100000
 CHAOS_MINUTES ?= 50
 SEED ?=
 ARGS ?=
@@ -56,6 +57,9 @@ chaos: .venv/installed ## break everything under load for about an hour (CHAOS_M
 
 chaos-quick: .venv/installed ## the most telling faults in a few minutes (SEED=)
 	@$(PY) -m chaos --quick $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+fuzz: .venv/installed ## send 100,000 bad records to the running services (FUZZ_RECORDS=100000, FUZZ_SEED=1)
+	@FUZZ_RECORDS=$(FUZZ_RECORDS) $(PY) -m pytest -q -s tests/saga/test_fuzz.py
 
 format: .venv/installed ## format the code and mend what can be mended
 	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .
