@@ -12,6 +12,8 @@ from inventory_service.domain.stockroom import Counts, MovementKind, Reservation
 from inventory_service.messages import StockReleased
 from order_service.domain import Health, Order
 from order_service.domain.order import FULFILLED
+from order_service.messages import RefundFailed as RefundFailureNoted
+from order_service.messages import StockReleased as StockNoted
 from payment_service.domain.payment import Have, Wanted
 from payment_service.messages import PaymentRefunded, RefundFailed
 
@@ -137,7 +139,9 @@ def _check_what_inventory_said(world: World, order: Order) -> None:
     answered = {record.cause.event_id for record, event in pairs if event.closing}
     closings = world.topics.of("orders.v1", order.order_id)
     pieces = sum(line.quantity for event in released for line in event.lines)
+    noted = _noted(world, order, StockNoted)
     assert restocked == _asked(world, order)
+    assert restocked == {event.refund_id for event in noted if not event.closing}
     assert answered == {record.event_id for record in closings if record.type_name in _CLOSINGS}
     assert pieces == world.stock.returned(order.order_id)
 
@@ -151,6 +155,7 @@ def _check_what_payment_said(world: World, order: Order) -> None:
     by_closing = {event.refund_id for event in _read(records, PaymentRefunded) if event.closing}
     charges = world.provider.charges(order.order_id)
     assert not failed & set(refunded)
+    assert failed == {event.refund_id for event in _noted(world, order, RefundFailureNoted)}
     assert failed | set(refunded) == _asked(world, order) | by_closing
     assert sum(refunded.values()) == sum(map(world.provider.given_back, charges))
     late = any(charge.id in world.till.came_late for charge in charges)
@@ -162,6 +167,12 @@ def _check_what_payment_said(world: World, order: Order) -> None:
 
 def _asked(world: World, order: Order) -> set[UUID | None]:
     return {refund.refund_id for refund in world.refunds if refund.order_id == order.order_id}
+
+
+def _noted(world: World, order: Order, kind: type[E]) -> list[E]:
+    """Read an order's own history, where nothing may be missing."""
+    facts = (entry.fact for entry in world.orders.histories[order.order_id])
+    return [fact for fact in facts if isinstance(fact, kind)]
 
 
 def _answers(record: Record) -> bool:
