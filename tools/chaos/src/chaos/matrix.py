@@ -26,7 +26,7 @@ MATRIX = (
     Row(
         "F3",
         "SIGTERM: rolling restart of all four",
-        (Fault("rolling restart", processes.roll, 3, cost=22, quick=1),),
+        (Fault("rolling restart", processes.roll, 3, cost=22),),
     ),
     Row(
         "F4",
@@ -137,7 +137,7 @@ MATRIX = (
     Row(
         "F19",
         "poison among real events",
-        (Fault("poison", messages.poison, 6, (4, 6), messages.EVENT_TOPICS, cost=1, quick=1),),
+        (Fault("poison", messages.poison, 6, (4, 6), messages.EVENT_TOPICS, cost=1),),
     ),
     Row(
         "F20",
@@ -179,7 +179,7 @@ MATRIX = (
     Row(
         "F27",
         "one transaction holds its snapshot",
-        (Fault("snapshot held", database.hold_snapshot, 1, (100, 100)),),
+        (Fault("snapshot held", database.hold_snapshot, 1, (80, 80)),),
     ),
 )
 PROMISED = (*range(1, 6), *range(7, 13), *range(14, 23), 24, 25, 27)

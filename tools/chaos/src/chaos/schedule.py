@@ -10,7 +10,7 @@ from chaos.fault import Fault, Injection, Row
 
 USUAL_MINUTES = 50
 """The time for which each fault says how often it comes."""
-_SETTLING = 18.0
+_SETTLING = 24.0
 """Seconds in which a row's orders settle and are checked, as measured."""
 _STARTING = 45.0
 _SEEDS = 2**31
