@@ -174,6 +174,7 @@ class World:
                 if order.saga is Health.STUCK:
                     self._repair(order)
                 else:
+                    assert order.closing_due_at, "nobody would ask again"
                     self.close_again(order, at_last=False)
                 return True
         return False
