@@ -49,7 +49,7 @@ MOODS = tuple(Mood)
 
 _OFTEN = {
     Mishap.AGAIN: 0.1,
-    Mishap.ASIDE: 0.2,
+    Mishap.ASIDE: 0.3,
     Mishap.DISCARDED: 0.3,
     Mishap.FORGOTTEN: 0.4,
     Mishap.MOODY: 0.3,

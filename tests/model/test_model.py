@@ -259,7 +259,7 @@ class Saga(RuleBasedStateMachine):
         before = repr(self.world.orders.orders)
         lose()
         self.schedule.mishaps = frozenset({Mishap.ASIDE, Mishap.AGAIN})
-        self.schedule.left = 10
+        self.schedule.left = 20
         self.schedule.ranks.clear()
         self.schedule.drain()
         check_stock(self.world)
