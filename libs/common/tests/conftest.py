@@ -22,8 +22,9 @@ from sqlalchemy import Connection
 if TYPE_CHECKING:
     from tests.support.postgres import Databases
 
-sys.path.insert(0, str(Path(__file__).parent))  # for till.py, which is no test and no package
+sys.path.insert(0, str(Path(__file__).parent))  # for till.py and ops_desk.py, which are no tests
 
+import ops_desk
 import till
 
 
@@ -59,3 +60,10 @@ async def database(
     database = Database(settings, name="till")
     yield database
     await database.close()
+
+
+@pytest_asyncio.fixture
+async def desk(database: Database) -> AsyncIterator[ops_desk.Desk]:
+    """Have an operator at the till's API."""
+    async with ops_desk.open_desk(database) as opened:
+        yield opened
