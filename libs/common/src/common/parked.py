@@ -89,24 +89,31 @@ async def blocked_keys(tx: Transaction, keys: Iterable[bytes]) -> set[bytes]:
 
 async def add(tx: Transaction, parked: Sequence[Parked]) -> list[Parked]:
     """Park messages; answers those that were not parked before (a poison record may return)."""
-    return [each for each in parked if await _insert(tx, each)]
-
-
-async def _insert(tx: Transaction, parked: Parked) -> bool:
-    if parked.state == "retry":
+    if not parked:
+        return []
+    if any(each.state == "retry" for each in parked):
         tx.ring(BELL)
-    record, failure = parked.record, parked.failure
-    inserted = await tx.fetchval(
+    # Headers are lists of any length, which no array of arrays can hold: so a row a message, but
+    # sent and answered together.
+    rows = await tx.raw.fetchmany(
         """
         INSERT INTO parked AS p
                (seq, key, event_id, topic, partition, "offset", header_names, header_values,
                 payload, digest, recorded_at, state_version, state, attempt, next_at,
                 error_class, error, parked_at, failed_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, now(),
-                $15, $16, $17, $18)
+        VALUES ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, now(),
+                $16, $17, $18, $19)
             ON CONFLICT DO NOTHING
-        RETURNING id
+        RETURNING $1::int AS place
         """,
+        [(place, *_columns(each)) for place, each in enumerate(parked)],
+    )
+    return [parked[row["place"]] for row in rows]
+
+
+def _columns(parked: Parked) -> tuple[object, ...]:
+    record, failure = parked.record, parked.failure
+    return (
         parked.seq,
         record.key,
         parked.event_id,
@@ -126,7 +133,6 @@ async def _insert(tx: Transaction, parked: Parked) -> bool:
         failure.first_at,
         failure.last_at,
     )
-    return inserted is not None
 
 
 async def add_state(tx: Transaction, parked: Parked) -> None:
@@ -137,7 +143,7 @@ async def add_state(tx: Transaction, parked: Parked) -> None:
         parked.record.key,
         parked.state_version,
     )
-    await _insert(tx, parked)
+    await add(tx, [parked])
 
 
 async def forget_states(tx: Transaction, topic: str, versions: dict[bytes, int]) -> None:
