@@ -89,31 +89,24 @@ async def blocked_keys(tx: Transaction, keys: Iterable[bytes]) -> set[bytes]:
 
 async def add(tx: Transaction, parked: Sequence[Parked]) -> list[Parked]:
     """Park messages; answers those that were not parked before (a poison record may return)."""
-    if not parked:
-        return []
-    if any(each.state == "retry" for each in parked):
+    return [each for each in parked if await _insert(tx, each)]
+
+
+async def _insert(tx: Transaction, parked: Parked) -> bool:
+    if parked.state == "retry":
         tx.ring(BELL)
-    # Headers are lists of any length, which no array of arrays can hold: so a row a message, but
-    # sent and answered together.
-    rows = await tx.raw.fetchmany(
+    record, failure = parked.record, parked.failure
+    inserted = await tx.fetchval(
         """
         INSERT INTO parked AS p
                (seq, key, event_id, topic, partition, "offset", header_names, header_values,
                 payload, digest, recorded_at, state_version, state, attempt, next_at,
                 error_class, error, parked_at, failed_at)
-        VALUES ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, now(),
-                $16, $17, $18, $19)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, now(),
+                $15, $16, $17, $18)
             ON CONFLICT DO NOTHING
-        RETURNING $1::int AS place
+        RETURNING id
         """,
-        [(place, *_columns(each)) for place, each in enumerate(parked)],
-    )
-    return [parked[row["place"]] for row in rows]
-
-
-def _columns(parked: Parked) -> tuple[object, ...]:
-    record, failure = parked.record, parked.failure
-    return (
         parked.seq,
         record.key,
         parked.event_id,
@@ -133,6 +126,7 @@ def _columns(parked: Parked) -> tuple[object, ...]:
         failure.first_at,
         failure.last_at,
     )
+    return inserted is not None
 
 
 async def add_state(tx: Transaction, parked: Parked) -> None:
@@ -143,7 +137,7 @@ async def add_state(tx: Transaction, parked: Parked) -> None:
         parked.record.key,
         parked.state_version,
     )
-    await add(tx, [parked])
+    await _insert(tx, parked)
 
 
 async def forget_states(tx: Transaction, topic: str, versions: dict[bytes, int]) -> None:
