@@ -14,6 +14,7 @@ from common.deciding import Subscription
 from common.message import Event, uuid7
 from common.reading import Bad, Reader, Stated, Taken
 from inventory_service.consumers import SUBSCRIPTION as INVENTORY
+from inventory_service.messages import OrderPlaced
 from notification_service.consumers import SUBSCRIPTION as NOTIFICATION
 from order_service.consumers import subscription as order
 from order_service.domain import Patience
@@ -103,3 +104,15 @@ def test_a_false_record_is_poison(
     reading = reader.read(spoil(record(event, ids)), datetime.now(UTC))
 
     assert isinstance(reading, Bad)
+
+
+@pytest.mark.parametrize("text", [b"pm_ok", b"85123A"])
+def test_a_text_with_a_nul_is_poison(text: bytes, ids: dict[str, int]) -> None:
+    good = record(OrderPlaced, ids)
+    assert text in (good.value or b"")
+    spoilt = (good.value or b"").replace(text, text[:2] + b"\x00" + text[3:])
+
+    reading = Reader(INVENTORY.decisions, {}).read(replace(good, value=spoilt), datetime.now(UTC))
+
+    assert isinstance(reading, Bad)
+    assert "NUL" in str(reading.reason)

@@ -140,19 +140,21 @@ UNREADABLE_EVENT: Mapping[str, Spoil] = {
     "an id from the future": _says("ce_id", b"ffffffff-ffff-7000-8000-000000000000"),
     "a bad time": _says("ce_time", b"", b"yesterday", b"2026-01-01T00:00:00", b"\xff"),
     "a bad cause": _says("ce_causationid", b"", b"x"),
-    "a bad trace": _says("traceparent", b"\xff\xff"),
+    "a bad trace": _says("traceparent", b"\xff\xff", b"\x00"),
+    "a bad correlation": _says("ce_correlationid", b"", b"\xff", b"a\x00b"),
     "a block of a terabyte": _bomb,
 }
 UNREADABLE_STATE: Mapping[str, Spoil] = {
     "a bad version": _says("ce_version", b"", b"-1", b"1.0", b"9" * 40, "٣".encode()),
+    "a tombstone of a key with a NUL": lambda _, good: replace(good, key=b"a\x00b", value=None),
 }
 UNTYPED: Mapping[str, Spoil] = {
     "no type": lambda _, good: good.silent("ce_type"),
-    "a type that is not UTF-8": _says("ce_type", b"\xff\xfe", b"\xc0\x80"),
+    "a type that is not UTF-8": _says("ce_type", b"\xff\xfe", b"\xc0\x80", b"\x00"),
 }
 """What nobody can tell the type of, so every reader of the topic sets it aside."""
 FOREIGN: Mapping[str, Spoil] = {
-    "an unknown type": _says("ce_type", b"OrderEaten", b"orderplaced", b"x" * 9000, b"\x00"),
+    "an unknown type": _says("ce_type", b"OrderEaten", b"orderplaced", b"x" * 9000),
     "a type of another topic": _says("ce_type", b"NotificationSent"),
 }
 """What nobody decides on."""

@@ -72,6 +72,7 @@ BAD: dict[str, dict[str, Any]] = {
     "a body that ends early": {"value": b"\x00\x00\x00\x03\xeb\x48"},
     "a key that is not the order's": {"key": b"another"},
     "an empty key": {"key": b""},
+    "a NUL in a header": {"headers": {b"ce_correlationid": b"a\x00b"}},
 }
 
 

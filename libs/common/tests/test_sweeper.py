@@ -25,6 +25,7 @@ Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 pytestmark = pytest.mark.postgres
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=50)
+AT_ONCE = Patience(timedelta(0), timedelta(0), attempts=3)
 REPLAY = "UPDATE parked SET state = 'retry', attempt = 0, next_at = now()"
 
 
@@ -94,8 +95,7 @@ async def test_a_type_that_this_deploy_does_not_decide_on_stays(
         await poison(database, admin, order, till.record(order))
         await admin.execute(REPLAY)
     nothing = Shell(Subscription("inventory-service", {}, till.load, till.save), database=database)
-    patience = Patience(timedelta(0), timedelta(0), attempts=3)
-    sweep = Sweep(nothing.decider, database=database, patience=patience)
+    sweep = Sweep(nothing.decider, database=database, patience=AT_ONCE)
 
     while await sweep.once():
         pass
@@ -213,20 +213,20 @@ class CustomerChanged(Event):
     customer_id: UUID
 
 
-async def test_one_state_that_fails_for_ever_does_not_halt_its_consumer(
-    database: Database, admin: Admin
-) -> None:
-    async def fails(*_: object) -> None:
-        message = "a name that no column takes"
-        raise LookupError(message)
+async def one_that_fails(*_: object) -> None:
+    message = "a name that no column takes"
+    raise LookupError(message)
 
-    states = Subscription(
-        "notification-service", {}, till.load, till.save, {CustomerChanged: fails}
-    )
-    decider = Shell(states, database=database).decider
+
+def failing_states() -> Subscription[till.Till]:
+    """Decide on orders, and fail on every customer."""
+    return replace(till.subscription(), states={CustomerChanged: one_that_fails})
+
+
+def customer_changed() -> Record:
     customer = str(uuid7())
     members = {"customer_id": customer, "name": "N", "email": "n@example.com", "language": "en"}
-    record = replace(
+    return replace(
         till.record(
             uuid7(),
             headers={b"ce_type": b"CustomerChanged", b"ce_version": b"1"},
@@ -235,11 +235,31 @@ async def test_one_state_that_fails_for_ever_does_not_halt_its_consumer(
         ),
         topic="customers.v1",
     )
-    assert await Shell(states, database=database).handle([record], asyncio.Event())
-    sweep = Sweep(decider, database=database, patience=Patience(timedelta(0), timedelta(0), 3))
+
+
+async def test_one_state_that_fails_for_ever_does_not_halt_its_consumer(
+    database: Database, admin: Admin
+) -> None:
+    shell = Shell(failing_states(), database=database)
+    assert await shell.handle([customer_changed()], asyncio.Event())
+    sweep = Sweep(shell.decider, database=database, patience=AT_ONCE)
 
     for _ in range(200):
         assert await sweep.once(1) == 1
 
-    decider.check_flood()
+    shell.decider.check_flood()
     assert await admin.fetchval("SELECT attempt FROM parked WHERE state = 'retry'") == 201
+
+
+async def test_states_that_fail_for_ever_keep_nothing_else_from_its_try(
+    database: Database, admin: Admin
+) -> None:
+    shell = Shell(failing_states(), database=database)
+    for _ in range(3):
+        assert await shell.handle([customer_changed()], asyncio.Event())
+    await handle(database, till.record(uuid7()), rule=sick)
+    await admin.execute(REPLAY)
+
+    await Sweep(shell.decider, database=database, patience=AT_ONCE).once(4)
+
+    assert await counted(admin) == [1]

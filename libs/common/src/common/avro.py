@@ -183,8 +183,18 @@ def _read(payload: bytes, schema: Schema, wanted: Schema | None, event_type: typ
         raise Poison(f"not the Avro of {event_type.type_name()}: {type(error).__name__}") from error
     if buffer.read(1):
         raise Poison(f"bytes are left behind the Avro of {event_type.type_name()}")
+    if _holds_nul(record):
+        raise Poison(f"a text of {event_type.type_name()} has a NUL, which PostgreSQL can't store")
     try:
         return event_type.model_validate(record)
     except ValidationError as error:
         fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors())
         raise Poison(f"impossible values in {event_type.type_name()}: {fields}") from error
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(map(_holds_nul, value.values()))
+    return isinstance(value, list) and any(map(_holds_nul, value))

@@ -154,12 +154,15 @@ async def forget_states(tx: Transaction, topic: str, versions: dict[bytes, int])
 
 
 async def take_heads(tx: Transaction, limit: int) -> list[Parked]:
-    """Lock the due messages that nothing of their key stands before; others take the rest."""
+    """Lock the due messages that nothing of their key stands before; others take the rest.
+
+    Longest due first: by age, those that fail again and again would keep all others from a try.
+    """
     rows = await tx.fetch(
         f"""
         SELECT * FROM parked AS p
          WHERE state = 'retry' AND next_at <= now() AND {_IS_HEAD}
-         ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED
+         ORDER BY next_at, seq LIMIT $1 FOR UPDATE SKIP LOCKED
         """,  # noqa: S608  a constant
         limit,
     )

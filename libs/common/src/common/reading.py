@@ -120,6 +120,8 @@ def _text(headers: _Headers, name: bytes) -> str:
         raise Poison(f"header {name.decode()} is not UTF-8") from error
     if not text:
         raise Poison(f"header {name.decode()} is missing")
+    if "\x00" in text:
+        raise Poison(f"header {name.decode()} has a NUL, which PostgreSQL can't store")
     return text
 
 
@@ -208,6 +210,8 @@ def _stated(
     event_id = _uuid(headers, b"ce_id")
     try:
         key = record.key.decode()
+        if "\x00" in key:
+            raise Poison("the key has a NUL, which PostgreSQL can't store")
         event = avro.decode(record.value, event_type) if record.value is not None else None
     except UnicodeDecodeError as error:
         raise Poison("the key is not UTF-8") from error

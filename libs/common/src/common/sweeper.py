@@ -52,7 +52,7 @@ class Sweep(Generic[S]):
             raise
         except Exception as error:  # load or save failed: fewer at a time, until it is one alone
             if limit > 1:
-                return await self.once(limit // 2)
+                return await self.once(limit // 2) + await self.once(limit - limit // 2)
             await self._fail_head(error)
             return 1
 
@@ -196,17 +196,18 @@ class Sweeper:
             try:
                 await self._consumer.look_for_halt()  # a restart must not sweep on
                 if not self._consumer.halted:
-                    wait = await self._round()
+                    wait = await self._round(stop)
             except (Unavailable, Contended):
                 wait = _LATEST
             except Flood as flood:
                 await self._consumer.halt(str(flood))
             await wait_either(stop, self._database, parked.BELL, timedelta(seconds=wait))
 
-    async def _round(self) -> float:
+    async def _round(self, stop: asyncio.Event) -> float:
         """Try all that is due; answers how many seconds to wait before the next round."""
         while (due_in := await self._due_in()) <= 0 and await self._sweep.once():
-            pass
+            if stop.is_set() or self._consumer.halted:  # what fails may be due again at once
+                break
         return min(max(_SOONEST, due_in), _LATEST)
 
     async def _due_in(self) -> float:
