@@ -30,25 +30,30 @@ async def an_order(town: Town, *, ends_in_f: bool) -> UUID:
             return order
 
 
+async def release(services: Deployment, **settings: str) -> None:
+    """Run order-service with other settings."""
+    services.overrides["order"] = settings
+    await services.stop("order")
+    await services.start("order")
+
+
+async def dead_key(operator: Operator, order: UUID) -> dict[str, Any] | None:
+    keys: list[dict[str, Any]] = await operator.ask("parked", "list", "order", "--limit", "99")
+    found = [k for k in keys if k["key"] == str(order) and k["head"]["state"] == "dead"]
+    return found[0] if found else None
+
+
 async def test_an_order_whose_message_fails_waits_and_is_replayed_in_order(
     town: Town, services: Deployment, operator: Operator, tmp_path: Path
 ) -> None:
-    services.overrides["order"] = {
-        "FAILPOINTS": BROKEN,
-        "FAILPOINTS_LOG": str(tmp_path / "log"),
-        "RETRY_ATTEMPTS": "2",
-    }
-    await services.stop("order")
-    await services.start("order")
+    await release(
+        services, FAILPOINTS=BROKEN, FAILPOINTS_LOG=str(tmp_path / "log"), RETRY_ATTEMPTS="2"
+    )
 
     hurt, well = await an_order(town, ends_in_f=True), await an_order(town, ends_in_f=False)
     assert await town.settled(well) == "COMPLETED"
 
-    async def dead() -> list[dict[str, Any]]:
-        keys: list[dict[str, Any]] = await operator.ask("parked", "list", "order", "--limit", "99")
-        return [k for k in keys if k["key"] == str(hurt) and k["head"]["state"] == "dead"]
-
-    (key,) = await eventually(dead)
+    key = await eventually(lambda: dead_key(operator, hurt))
     waiting = await operator.ask("dlt", "list", "order", "--key", str(hurt))
     shown = await operator.ask("dlt", "show", "order", str(key["head"]["id"]))
     saga = await operator.ask("saga", "show", str(hurt))
@@ -64,9 +69,7 @@ async def test_an_order_whose_message_fails_waits_and_is_replayed_in_order(
     assert any("order" in reason for reason in saga["reasons"])
     assert code == 1
 
-    services.overrides.pop("order")  # the mended release
-    await services.stop("order")
-    await services.start("order")
+    await release(services)  # the mended one
     planned = await operator.ask("dlt", "replay", "order", "--dry-run")
     done = await operator.ask("dlt", "replay", "order", "--yes", "--note", "release 2 mends it")
     assert planned["matched"] == done["replayed"] >= 1
@@ -81,6 +84,30 @@ async def test_an_order_whose_message_fails_waits_and_is_replayed_in_order(
     assert types.index("StockReserved") < types.index("PaymentAuthorized")
     assert types[-1] == "OrderCompleted"
     assert (await operator.ask("parked", "list", "order")) == []
+
+
+async def test_keys_are_drained_edited_and_skipped_one_by_one(
+    town: Town, services: Deployment, operator: Operator, tmp_path: Path
+) -> None:
+    await release(
+        services, FAILPOINTS=BROKEN, FAILPOINTS_LOG=str(tmp_path / "log"), RETRY_ATTEMPTS="2"
+    )
+    drained, edited, skipped = [await an_order(town, ends_in_f=True) for _ in range(3)]
+    heads = {
+        order: (await eventually(lambda o=order: dead_key(operator, o)))["head"]["id"]
+        for order in (drained, edited, skipped)
+    }
+    await release(services, OPS_EDIT="true")
+    why = ("--note", "by hand", "--yes")
+
+    await operator.ask("parked", "drain", "order", str(drained), *why)
+    await operator.ask("dlt", "edit", "order", str(heads[edited]), "--set", "lines=[]", *why)
+    await operator.ask("parked", "skip", "order", str(skipped), "--head", str(heads[skipped]), *why)
+
+    assert [await town.settled(order) for order in heads] == ["COMPLETED"] * 3
+    state = "SELECT state FROM orders.parked WHERE id = $1"
+    left = [await town.db.fetchval(state, head) for head in heads.values()]
+    assert left == [None, None, "skipped"]
 
 
 async def test_a_paused_consumer_takes_nothing_until_it_is_resumed(
