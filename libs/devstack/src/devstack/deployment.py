@@ -88,9 +88,9 @@ class Deployment:
         for process in await together(self._start(name, mode) for mode in _APART):
             process.refuse_when_ended()
 
-    async def start_beside(self, name: str, mode: str) -> None:
+    async def start_beside(self, name: str, mode: str, **settings: str) -> None:
         """Start one part of a service as a process of its own, beside what runs of it."""
-        await self._start(name, mode)
+        await self._start(name, mode, **settings)
 
     async def stop(self, *names: str) -> None:
         """Stop these services, or all, as an operator would."""
@@ -111,9 +111,9 @@ class Deployment:
     async def _migrate(self, name: str) -> None:
         await self._servers.processes.run(self._program(name, "migrate", self.env(name)))
 
-    async def _start(self, name: str, mode: str) -> Process:
+    async def _start(self, name: str, mode: str, **settings: str) -> Process:
         port = self._ports[name] if mode in {"serve", "api"} else free_port()
-        env = self.env(name) | {"PORT": str(port)}
+        env = self.env(name) | {"PORT": str(port)} | settings
         process = self._servers.processes.spawn(self._program(name, mode, env))
 
         async def answers() -> bool:

@@ -20,6 +20,10 @@ _HOMES = {"intake": ("order",), "due": ("payment", "notification"), "sweeper": (
 """Only these services come to these points; the sweeper's need parked messages, which F20 makes."""
 _BACK = 60.0
 """Seconds until a service that was left alone must be ready again."""
+_OWNS = """
+SELECT count(*) FROM pg_locks
+ WHERE locktype = 'advisory' AND granted AND classid = (hashtext($1)::bigint & 4294967295)::oid
+"""
 _SETTLING = 2.0
 """Seconds for what was frozen to find out what it missed."""
 
@@ -49,6 +53,38 @@ async def freeze_consumer(town: Town, injection: Injection) -> int:
 async def freeze_relay(town: Town, injection: Injection) -> int:
     """Freeze the owner of a relay's lock beyond its session, while another waits; let it go on."""
     return await _zombie(town, injection, "relay")
+
+
+async def relay_twice(town: Town, injection: Injection) -> int:
+    """Run a second relay that knows nothing of the first one's locks.
+
+    They are named after the schema: the second sees the same outbox through a view in another.
+    """
+    name, schema = injection.target, SERVICES[injection.target].schema
+    twin = f"{schema}_twin"
+    async with town.database() as db:
+        await db.execute(
+            f"""
+            CREATE SCHEMA {twin};
+            CREATE VIEW {twin}.outbox AS SELECT * FROM {schema}.outbox;
+            CREATE VIEW {twin}.alembic_version AS SELECT * FROM {schema}.alembic_version;
+            GRANT USAGE ON SCHEMA {twin} TO {schema}_app;
+            GRANT SELECT, UPDATE, DELETE ON {twin}.outbox, {twin}.alembic_version TO {schema}_app
+            """  # noqa: S608  names of ours
+        )
+
+        async def both() -> bool:
+            return bool(await db.fetchval(_OWNS, f"{twin}.outbox"))
+
+        try:
+            await town.services.start_beside(name, "relay", DB_SCHEMA=twin)
+            await until(both, _BACK, f"the second relay of {name} owns shards")
+            await asyncio.sleep(injection.seconds)
+        finally:
+            if town.services.runs(name, "relay"):
+                town.services.kill(name, "relay")
+            await db.execute(f"DROP SCHEMA {twin} CASCADE")
+    return 1
 
 
 async def _zombie(town: Town, injection: Injection, second: str) -> int:
