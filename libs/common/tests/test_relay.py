@@ -127,13 +127,48 @@ async def test_a_late_commit_is_not_lost_where_a_plain_cursor_loses_it(
     assert late_id < cursor, "a cursor at the highest id seen would never look at the late row"
 
 
+async def test_a_late_commit_is_not_lost_though_its_transaction_began_after_all_that_ended(
+    database: Database, admin: Admin, kafka: KafkaSettings, inventory_topic: AIOKafkaConsumer
+) -> None:
+    """Its xid is above the snapshot's xmax, its id below one that was read."""
+    early, late = uuid7(), uuid7()
+    async with relaying(Relay(database, kafka)):
+        async with database.transaction() as first:
+            await first.fetchval("SELECT pg_current_xact_id()")
+            begun = asyncio.Event()
+            go_on = asyncio.Event()
+            second = asyncio.create_task(slowly(database, late, begun, go_on))
+            await begun.wait()
+            await outbox.append(first, [Said(till.StockCommitted(order_id=early))])
+        await read(inventory_topic, 1)
+        await announce(database, early)  # the floor has reason to move, and polls come by
+        await read(inventory_topic, 1)
+        go_on.set()
+        await second
+        records = await read(inventory_topic, 1)
+        await eventually(lambda: empty(admin))
+
+    assert records[0][0] == str(late).encode()
+
+
+async def slowly(
+    database: Database, order: UUID, begun: asyncio.Event, go_on: asyncio.Event
+) -> None:
+    async with database.transaction() as tx:
+        await tx.fetchval("SELECT pg_current_xact_id()")
+        await outbox.append(tx, [Said(till.StockCommitted(order_id=order))])
+        begun.set()
+        await go_on.wait()
+
+
 def test_the_floor_waits_until_nobody_can_commit_below_it() -> None:
     floor = Floor()
 
-    floor.observe(xmin=100, xmax=105, ids=[7, 8, 9], ceiling=None)
-    floor.observe(xmin=101, xmax=110, ids=[], ceiling=None)
+    floor.propose(9, xid=105)
+    floor.observe(xmin=105, ids=[], ceiling=None)
     assert floor.value == 0
-    floor.observe(xmin=105, xmax=111, ids=[6], ceiling=None)
+    floor.propose(12, xid=107)  # the first is still open
+    floor.observe(xmin=106, ids=[6], ceiling=None)
 
     assert floor.value == 5, "the row that appeared below the highest id is still to be carried"
 
@@ -141,8 +176,8 @@ def test_the_floor_waits_until_nobody_can_commit_below_it() -> None:
 def test_the_floor_stays_below_a_refused_row() -> None:
     floor = Floor()
 
-    floor.observe(xmin=1, xmax=2, ids=[7, 8, 9], ceiling=None)
-    floor.observe(xmin=2, xmax=3, ids=[], ceiling=8)
+    floor.propose(9, xid=1)
+    floor.observe(xmin=2, ids=[], ceiling=8)
 
     assert floor.value == 7
 

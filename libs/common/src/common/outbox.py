@@ -48,7 +48,8 @@ class OutboxRow:
 async def append(tx: Transaction, said: Iterable[Said]) -> None:
     """Announce events: they leave if, and only if, this transaction commits.
 
-    Call it after the aggregates' rows are locked: then the ids of one key are in order.
+    Call it after the aggregates' rows are locked: then the ids of one key are in order, and the
+    transaction has its xid before them, on which the relay's floor rests.
     """
     now = datetime.now(UTC).isoformat()
     await insert(tx, [_finished(each, now) for each in said])

@@ -52,8 +52,7 @@ _REFUSED_FOR_GOOD = (
 )
 
 _POLL = """
-SELECT pg_snapshot_xmin(s.now)::text::bigint AS xmin, pg_snapshot_xmax(s.now)::text::bigint AS xmax,
-       o.*
+SELECT pg_snapshot_xmin(s.now)::text::bigint AS xmin, o.*
   FROM (SELECT pg_current_snapshot() AS now) AS s
   LEFT JOIN LATERAL (
         SELECT id, topic, aggregateid, payload, header_names, header_values, created_at
@@ -72,25 +71,31 @@ _log = telemetry.get_logger()
 class Floor:
     """The id below which nothing can appear any more: sound, where a plain cursor is not.
 
-    A row may commit long after a higher id was read. Such a row's transaction was running when
-    the higher id was seen, so it is over once a later snapshot's xmin has reached the earlier
-    snapshot's xmax; the poll that brings that news, read from the old floor, has seen its rows.
+    A row may commit long after a higher id was read. Such a row's transaction has a lower xid
+    than the deletion that follows the read: an xid comes before the ids of what it announces. It
+    is over once a later poll's xmin is above that xid, and that poll, read from the old floor,
+    has seen its rows. (A poll's own xmax is no such bound: it is one past the last xid that has
+    *ended*, and transactions above it may long have taken their ids.)
     """
 
     value: int = 0
     _candidate: tuple[int, int] | None = None
-    """(highest id of a poll, xmax of its snapshot)"""
+    """(highest id of a read, xid of the deletion after it)"""
 
-    def observe(self, *, xmin: int, xmax: int, ids: Sequence[int], ceiling: int | None) -> None:
+    def propose(self, highest: int, *, xid: int) -> None:
+        """Note the highest id of a read, and an xid that was taken after it."""
+        if self._candidate is None:
+            self._candidate = highest, xid
+
+    def observe(self, *, xmin: int, ids: Sequence[int], ceiling: int | None) -> None:
         """Learn from a poll; `ceiling` is the first id that must still be read again, if any."""
-        if self._candidate is not None:
-            highest, seen_xmax = self._candidate
-            if xmin >= seen_xmax:
-                pending = [*ids[:1], *([ceiling] if ceiling is not None else [])]
-                self.value = max(self.value, min([highest, *(id_ - 1 for id_ in pending)]))
-                self._candidate = None
-        if self._candidate is None and ids:
-            self._candidate = (ids[-1], xmax)
+        if self._candidate is None:
+            return
+        highest, xid = self._candidate
+        if xmin > xid:
+            pending = [*ids[:1], *([ceiling] if ceiling is not None else [])]
+            self.value = max(self.value, min([highest, *(id_ - 1 for id_ in pending)]))
+            self._candidate = None
 
 
 @dataclass
@@ -203,11 +208,9 @@ class Relay:
         rows = await owned.connection.fetch(
             _POLL, owned.floor.value, list(owned.shards), list(owned.blocked), _LIMIT
         )
-        xmin, xmax = rows[0]["xmin"], rows[0]["xmax"]
         pending = [row for row in rows if row["id"] is not None]
         owned.floor.observe(
-            xmin=xmin,
-            xmax=xmax,
+            xmin=rows[0]["xmin"],
             ids=[row["id"] for row in pending],
             ceiling=min(owned.blocked.values(), default=None),
         )
@@ -215,15 +218,21 @@ class Relay:
             failpoint("relay.read")
             done, refused = await self._produce(pending)
             failpoint("relay.acknowledged")
-            await self._settle(owned, done, refused)
+            xid = await self._settle(owned, done, refused)
+            owned.floor.propose(pending[-1]["id"], xid=xid)
             failpoint("relay.deleted")
         return len(pending)
 
     async def _settle(
         self, owned: _Owned, done: Sequence[asyncpg.Record], refused: dict[int, str]
-    ) -> None:
-        await owned.connection.execute(
-            "DELETE FROM outbox WHERE id = ANY($1::bigint[])", [row["id"] for row in done]
+    ) -> int:
+        """Delete what is acknowledged, note what is refused; answers the deletion's xid."""
+        xid = await owned.connection.fetchval(
+            """
+            WITH gone AS (DELETE FROM outbox WHERE id = ANY($1::bigint[]))
+            SELECT pg_current_xact_id()::text::bigint
+            """,
+            [row["id"] for row in done],
         )
         now = datetime.now(UTC)
         for row in done:
@@ -235,6 +244,7 @@ class Relay:
                 "UPDATE outbox SET refused = $2 WHERE id = $1", row_id, reason
             )
             owned.upkeep_at = 0.0
+        return int(xid)
 
     async def _produce(
         self, rows: Sequence[asyncpg.Record]
