@@ -80,7 +80,7 @@ async def insert(tx: Transaction, rows: Sequence[OutboxRow]) -> None:
     tx.ring(BELL)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8192)
 def key_hash(key: bytes) -> int:
     """Hash a key as Kafka's Java client does; pure Python, so each key is hashed once."""
     return int(murmur2(key)) & 0x7FFFFFFF
