@@ -57,7 +57,8 @@ async def test_a_thousand_dead_letters_replayed_twice_amid_traffic_have_each_eff
             _, *jobs = await asyncio.gather(
                 _buy(town, 100), operator.ask(*replay), operator.ask(*replay)
             )
-            assert sum(job["replayed"] for job in jobs) == LETTERS
+            # Who comes second may find nothing left, and is told the plan alone.
+            assert sum(job.get("replayed", 0) for job in jobs) == LETTERS
 
             await eventually(lambda: db.fetchval(UNSETTLED), 90)
         await db.close()
