@@ -54,6 +54,10 @@ class Town:
 
         return str(await eventually(over, deadline))
 
+    async def fill_shelf(self, quantity: int) -> None:
+        """Have as many lanterns as a test may need that doesn't look at the stock."""
+        await self.db.execute("UPDATE inventory.stock SET available = $1", quantity)
+
     async def stock(self) -> tuple[int, int, int]:
         """Count lanterns: available, reserved, sold."""
         row = await self.db.fetchrow("SELECT available, reserved, sold FROM inventory.stock")
@@ -61,7 +65,9 @@ class Town:
         return row["available"], row["reserved"], row["sold"]
 
 
-async def open_shop(url: str, inventory_url: str, signing_key: str) -> tuple[Shop, Customer]:
+async def open_shop(
+    url: str, inventory_url: str, signing_key: str, stock: int = STOCK
+) -> tuple[Shop, Customer]:
     """Put lanterns on the shelf and let a customer in."""
     settings = JwtIssuerSettings(jwt_private_key=SecretStr(signing_key))
     admin = Principal(id=uuid4(), roles=frozenset({"admin"}))
@@ -70,7 +76,7 @@ async def open_shop(url: str, inventory_url: str, signing_key: str) -> tuple[Sho
         "sku": "LANTERN",
         "name": "White metal lantern",
         "price": {"amount": 339, "currency": "GBP"},
-        "stock": STOCK,
+        "stock": stock,
     }
     async with Shop(inventory_url, connections=1) as inventory:
         answer = await inventory.post("/products", product, {"Authorization": f"Bearer {token}"})

@@ -63,7 +63,7 @@ async def test_every_fuzzed_record_is_accounted_for(
     sources = Sources(
         databases.admin_dsn, stack.bootstrap, stack.gateway_ledger, stack.mail_dir, topics.prefix
     )
-    await town.db.execute("UPDATE inventory.stock SET available = $1", STOCK)
+    await town.fill_shelf(STOCK)
     orders = await _buy(town, 20)  # what a process keeps once it has worked
     before = _memory(services)
     over = asyncio.Event()

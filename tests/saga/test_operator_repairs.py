@@ -24,6 +24,7 @@ BROKEN = "deciding.folding=raise*0@f"
 
 
 async def an_order(town: Town, *, ends_in_f: bool) -> UUID:
+    await town.fill_shelf(100_000)  # it takes what orders it takes
     while True:
         order = await town.order(1)
         if str(order).endswith("f") is ends_in_f:
