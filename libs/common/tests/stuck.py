@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from typing_extensions import override
 
 
-class Stuck(Consumer[till.Till]):
+class Paused(Consumer[till.Till]):
     """Consumes nothing, as aiokafka may after a restart of the broker."""
 
     @override
@@ -24,7 +24,18 @@ class Stuck(Consumer[till.Till]):
         client.pause(*client.assignment())
 
 
-async def main(dsn: str, bootstrap: str, prefix: str) -> None:
+class WithoutFetcher(Consumer[till.Till]):
+    """Consumes nothing, as aiokafka does once its fetcher met an error that it doesn't expect."""
+
+    @override
+    async def admit(self, client: AIOKafkaConsumer) -> None:
+        if not client._fetcher._fetch_task.done():
+            client._fetcher._fetch_task.cancel()
+            client._coordinator.request_rejoin()  # nobody finds out where the partitions stand
+        await super().admit(client)
+
+
+async def main(kind: str, dsn: str, bootstrap: str, prefix: str) -> None:
     """Consume for as long as the watchdog lets us."""
     settings = PostgresSettings(database_url=SecretStr(dsn), db_schema="inventory")
     kafka = KafkaSettings(
@@ -33,7 +44,8 @@ async def main(dsn: str, bootstrap: str, prefix: str) -> None:
         consumer_watchdog=timedelta(seconds=1),
     )
     database = Database(settings, name="till")
-    await Stuck(till.subscription(), database=database, kafka=kafka).run(asyncio.Event())
+    stuck = {"paused": Paused, "without fetcher": WithoutFetcher}[kind]
+    await stuck(till.subscription(), database=database, kafka=kafka).run(asyncio.Event())
 
 
 if __name__ == "__main__":

@@ -360,15 +360,16 @@ async def three_in(admin: Admin) -> bool:
     return await admin.fetchval(PLACE.replace("= 0", "= 1")) == 3
 
 
+@pytest.mark.parametrize("kind", ["paused", "without fetcher"])
 async def test_a_consumer_that_gets_nothing_while_records_wait_ends_its_process(
-    empty_databases: Databases, admin: Admin, topics: Topics
+    empty_databases: Databases, admin: Admin, topics: Topics, kind: str
 ) -> None:
     await produce(topics, [till.record(uuid7())])
     script = Path(__file__).with_name("stuck.py")
     dsn = empty_databases.app_dsn("inventory")
 
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(script), dsn, topics.bootstrap, topics.prefix),
+        *(sys.executable, str(script), kind, dsn, topics.bootstrap, topics.prefix),
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await asyncio.wait_for(process.communicate(), 50)

@@ -317,17 +317,24 @@ class Consumer(Generic[S]):
             os._exit(1)
 
     async def _measure_lag(self) -> int:
+        """Count the records not handled yet, without asking the client where it stands.
+
+        `AIOKafkaConsumer.position()` waits for its fetcher, which may be what is stuck: one whose
+        connection breaks at the wrong moment ends for good (uvloop's transport then raises
+        RuntimeError, which aiokafka does not expect).
+        """
         client = self._client
-        readable = (client.assignment() - self._withheld) if client else set()
+        readable = (client.assignment() & self.admitted) if client else set()
         for lost in self._measured - readable:
             telemetry.CONSUMER_LAG.remove(lost.topic, lost.partition)
         self._measured = readable
         if client is None or not readable:
             return 0
+        begins = await client.beginning_offsets(list(readable))
         ends = await client.end_offsets(list(readable))
         total = 0
         for partition, end in ends.items():
-            lag = max(0, end - await client.position(partition))
+            lag = max(0, end - max(self._next[partition], begins[partition]))
             telemetry.CONSUMER_LAG.labels(partition.topic, partition.partition).set(lag)
             total += lag
         return total
