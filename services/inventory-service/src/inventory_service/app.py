@@ -14,7 +14,8 @@ from common.process import Program, Service
 from common.relay import Relay
 
 from inventory_service import handlers
-from inventory_service.api import inventory, products
+from inventory_service.api import ROUTERS
+from inventory_service.api.products import PROBLEMS
 from inventory_service.consumers import SUBSCRIPTION
 from inventory_service.settings import Settings
 
@@ -31,8 +32,8 @@ def build(settings: Settings) -> Service:
         settings=settings,
         verifier=TokenVerifier.from_jwks(settings),
         health=health,
-        routers=[products.router, inventory.router],
-        problems=products.PROBLEMS,
+        routers=ROUTERS,
+        problems=PROBLEMS,
     )
     api.state.database = database
     consumer = Consumer(SUBSCRIPTION, database=database, kafka=settings)

@@ -1,7 +1,8 @@
-"""What every route needs of the running service."""
+"""What every route needs: the running database, and who may call it."""
 
 from typing import Annotated
 
+from common.auth import caller
 from common.database import Database
 from fastapi import Depends, Request
 
@@ -12,3 +13,5 @@ def _database(request: Request) -> Database:
 
 
 DatabaseOf = Annotated[Database, Depends(_database)]
+Staff = Depends(caller("staff", "admin"))
+Admin = Depends(caller("admin"))

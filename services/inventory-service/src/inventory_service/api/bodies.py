@@ -1,0 +1,103 @@
+"""Request bodies: strict by type, with no member that is not listed here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from common.http import Body, Wire
+from pydantic import AfterValidator, Field, model_validator
+
+from inventory_service.domain.currencies import CURRENCIES
+from inventory_service.domain.products import AddProduct, ChangeProduct
+from inventory_service.messages import Money, Sku
+
+MAX_PIECES = 10**12
+"""A thousand times any warehouse, and far from where a bigint ends."""
+
+MAX_PRICE = 10**12
+"""A thousand lines of the largest quantity at this price still fit a numeric total check."""
+
+
+def _known(currency: str) -> str:
+    if currency not in CURRENCIES:
+        message = "no currency of ISO 4217"
+        raise ValueError(message)
+    return currency
+
+
+def _something(quantity: int) -> int:
+    if quantity == 0:
+        message = "nothing to adjust"
+        raise ValueError(message)
+    return quantity
+
+
+Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Pieces = Annotated[int, Field(ge=0, le=MAX_PIECES)]
+
+
+class Price(Wire):
+    """An amount in the currency's minor units: pence, yen, thousandths of a dinar."""
+
+    amount: Annotated[int, Field(ge=1, le=MAX_PRICE)]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["EUR"]), AfterValidator(_known)]
+
+    def money(self) -> Money:
+        return Money(amount=self.amount, currency=self.currency)
+
+
+class NewProduct(Body):
+    """A product, with the stock that it begins with."""
+
+    sku: Annotated[Sku, Field(examples=["85123A"])]
+    name: Annotated[Text, Field(examples=["White hanging heart"])]
+    price: Price
+    stock: Pieces
+    low_stock: Pieces = 0
+
+    def command(self) -> AddProduct:
+        return AddProduct(self.sku, self.name, self.price.money(), self.stock, self.low_stock)
+
+
+class NewProducts(Body):
+    """Up to 1,000 products, added together or not at all."""
+
+    products: Annotated[list[NewProduct], Field(min_length=1, max_length=1000)]
+
+    @model_validator(mode="after")
+    def _name_each_sku_once(self) -> Self:
+        if len({product.sku for product in self.products}) < len(self.products):
+            message = "a sku is used twice"
+            raise ValueError(message)
+        return self
+
+
+class ProductChange(Body):
+    """What to change; whatever is left out stays as it is."""
+
+    name: Text | None = None
+    price: Price | None = None
+    active: bool | None = None
+    low_stock: Pieces | None = None
+
+    @model_validator(mode="after")
+    def _change_something(self) -> Self:
+        given = [getattr(self, name) for name in self.model_fields_set]
+        if not given or None in given:
+            message = "nothing to change"
+            raise ValueError(message)
+        return self
+
+    def command(self, sku: str) -> ChangeProduct:
+        price = self.price.money() if self.price else None
+        return ChangeProduct(sku, self.name, price, self.active, self.low_stock)
+
+
+class Adjustment(Body):
+    """A correction of the count: what came (positive) or is gone (negative), and why."""
+
+    sku: Annotated[Sku, Field(examples=["85123A"])]
+    quantity: Annotated[
+        int, Field(ge=-MAX_PIECES, le=MAX_PIECES, examples=[12]), AfterValidator(_something)
+    ]
+    reason: Annotated[Text, Field(examples=["delivery 4711"])]

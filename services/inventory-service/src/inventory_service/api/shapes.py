@@ -1,0 +1,105 @@
+"""What the API answers with, made from rows and from the domain's values."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from common.http import Wire
+
+from inventory_service.api.bodies import Price
+from inventory_service.domain import stockroom
+from inventory_service.domain.stockroom import Shelf
+from inventory_service.messages import Availability
+from inventory_service.store.catalogue import Row
+
+
+class Product(Wire):
+    """A product as the shop shows it."""
+
+    sku: str
+    name: str
+    price: Price
+    active: bool
+    available: Availability
+
+    @classmethod
+    def of(cls, shelf: Shelf) -> Self:
+        return cls(
+            sku=shelf.sku,
+            name=shelf.name,
+            price=Price(amount=shelf.price.amount, currency=shelf.price.currency),
+            active=shelf.active,
+            available=shelf.availability,
+        )
+
+
+class Stock(Wire):
+    """How many pieces of a product are free, held for orders, and ever sold."""
+
+    sku: str
+    name: str
+    active: bool
+    available: int
+    reserved: int
+    sold: int
+    low_stock: int
+    availability: Availability
+
+    @classmethod
+    def of(cls, shelf: Shelf) -> Self:
+        return cls(
+            sku=shelf.sku,
+            name=shelf.name,
+            active=shelf.active,
+            available=shelf.counts.available,
+            reserved=shelf.counts.reserved,
+            sold=shelf.counts.sold,
+            low_stock=shelf.low_stock,
+            availability=shelf.availability,
+        )
+
+
+class Movement(Wire):
+    """One row of a product's ledger; the quantity is signed for adjustments only."""
+
+    id: int
+    sku: str
+    kind: stockroom.MovementKind
+    quantity: int
+    order_id: UUID | None
+    reason: str | None
+    at: datetime
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls.model_validate(dict(row), strict=False)
+
+
+class ReservationLine(Wire):
+    """What one line took from its shelf, and how much of it came back."""
+
+    line_no: int
+    sku: str
+    quantity: int
+    restocked: int
+
+
+class Reservation(Wire):
+    """One order's claim on stock."""
+
+    order_id: UUID
+    state: stockroom.ReservationState
+    deadline_at: datetime | None
+    lines: list[ReservationLine]
+
+    @classmethod
+    def of(cls, reservation: stockroom.Reservation) -> Self:
+        return cls(
+            order_id=reservation.order_id,
+            state=reservation.state,
+            deadline_at=reservation.deadline_at,
+            lines=[ReservationLine(**asdict(line)) for line in reservation.lines],
+        )
