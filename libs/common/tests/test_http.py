@@ -402,9 +402,11 @@ async def test_the_api_document_shows_problems_and_camel_case(http: httpx2.Async
     sent = route["requestBody"]["content"]["application/json"]["schema"]
     assert set(sent["properties"]) == {"purchaseId", "lines"}
     assert sent["additionalProperties"] is False
-    assert route["responses"].keys() == {"202", "4XX", "5XX"}
-    reference = route["responses"]["4XX"]["content"]["application/problem+json"]["schema"]["$ref"]
-    assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
+    assert sorted(route["responses"]) == "202 400 406 408 413 415 422 429 500 503".split()
+    name = route["responses"]["503"]["$ref"].removeprefix("#/components/responses/")
+    busy = document["components"]["responses"][name]
+    assert busy["content"]["application/problem+json"]["schema"]["$ref"].endswith("/Problem")
+    assert "Retry-After" in busy["headers"]
 
 
 async def test_production_shows_neither_page_nor_document() -> None:

@@ -213,7 +213,8 @@ class Caller(SecurityBase):
 
     def __init__(self, roles: frozenset[str]) -> None:
         self.model = HTTPBearer(bearerFormat="JWT", description="from `POST /auth/login`")
-        self.scheme_name = "bearer"
+        # The document's own way of carrying what FastAPI has no place for: see openapi.py.
+        self.scheme_name = " ".join(("bearer", *sorted(roles)))
         self._roles = roles
 
     async def __call__(self, request: Request) -> Principal:

@@ -19,7 +19,7 @@ from pydantic_core import CoreSchema, core_schema
 from starlette.staticfiles import StaticFiles
 from typing_extensions import override
 
-from common import edge, problem, strict_json
+from common import edge, openapi, problem, strict_json
 from common import health as probes
 from common.auth import TokenVerifier
 from common.errors import Refusal
@@ -158,13 +158,13 @@ def _check_accept(value: str | None, offered: str) -> None:
 class _Application(FastAPI):
     """FastAPI whose document describes the answers that every route may give."""
 
+    meanings: Mapping[str, str] = problem.MEANINGS
+
     @override
     def openapi(self) -> dict[str, Any]:
-        schema = super().openapi()
-        schema.setdefault("components", {}).setdefault("schemas", {}).setdefault(
-            "Problem", problem.SCHEMA
-        )
-        return schema
+        if self.openapi_schema is None:
+            openapi.complete(super().openapi(), self.meanings)
+        return super().openapi()
 
 
 def create_app(
@@ -190,9 +190,9 @@ def create_app(
         openapi_url=OPENAPI_PATH if settings.serves_docs else None,
         redirect_slashes=False,
         lifespan=lifespan,
-        responses=problem.RESPONSES,
         generate_unique_id_function=lambda route: route.name,
     )
+    app.meanings = {**problem.MEANINGS, **(problems or {})}
     app.state.verifier = verifier
     app.state.health = health
     health.timeout = settings.health_check_timeout.total_seconds()
@@ -200,7 +200,7 @@ def create_app(
     app.add_middleware(edge.Edge)
     for router in (probes.routes(health, service), *routers):
         app.include_router(router, prefix=settings.api_prefix)
-    _add_problems_page(app, {**problem.MEANINGS, **(problems or {})})
+    _add_problems_page(app, app.meanings)
     if settings.serves_docs:
         _add_docs(app)
     if settings.enable_prometheus:

@@ -72,12 +72,6 @@ SCHEMA: Mapping[str, Any] = {
         },
     },
 }
-_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"description": "Refused; `code` says why.", "content": _CONTENT},
-    "5XX": {"description": "Failed here; `retryable` says what to do.", "content": _CONTENT},
-}
-"""What the API document says of every route."""
 
 _CODES: Mapping[int, str] = {
     400: "bad_request",
