@@ -240,6 +240,47 @@ def test_the_key_document_holds_the_public_key_alone() -> None:
     assert entry["kid"] == KID
 
 
+def public_pem(key: ec.EllipticCurvePrivateKey) -> str:
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return key.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
+
+
+async def test_keys_that_sign_nothing_are_published_and_believed_beside_the_one_that_signs() -> (
+    None
+):
+    last, following = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    extra = public_pem(last) + "\n" + public_pem(following)
+
+    issuer = TokenIssuer(settings(jwt_verify_keys=extra))
+
+    names = [thumbprint(key.public_key()) for key in (KEY, last, following)]
+    assert [entry["kid"] for entry in issuer.jwks()["keys"]] == names
+    for key, kid in zip((KEY, last, following), names, strict=True):
+        assert await issuer.verifier().verify(token(headers={"kid": kid}, key=key)) == ANA
+    assert jwt.get_unverified_header(issuer.issue(ANA))["kid"] == KID
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        "not a key",
+        PEM,
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
+        public_pem(ec.derive_private_key(7, ec.SECP256R1())) + "and more",
+        rsa.generate_private_key(65537, 2048)
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        .decode(),
+    ],
+    ids=["no key", "a private key", "a broken key", "a key and more", "an RSA key"],
+)
+def test_an_unusable_verification_key_is_bad_configuration(pem: str) -> None:
+    with pytest.raises(ConfigurationError, match="JWT_VERIFY_KEYS") as caught:
+        TokenIssuer(settings(jwt_verify_keys=pem))
+
+    assert pem[:20] not in str(caught.value)
+
+
 async def test_development_makes_up_a_key() -> None:
     issuer = TokenIssuer(settings(app_env="development", jwt_private_key=None))
 

@@ -16,23 +16,28 @@ from tests.support.orders import open_desk
 from tests.support.postgres import Databases
 
 
-async def run(databases: Databases, mode: str) -> tuple[int | None, str]:
-    """Run the service's command on the test's database."""
+async def run(
+    databases: Databases, *words: str, typed: str = "", **env: str
+) -> tuple[int | None, str]:
+    """Run the service's command on the test's database; answers exit code and all output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "order_service",
-        mode,
+        *words,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
         env={
             **os.environ,
             "APP_ENV": "development",
             "DATABASE_URL": databases.app_dsn("orders"),
             "DB_SCHEMA": "orders",
             "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
+            **env,
         },
     )
-    out, _ = await process.communicate()
+    out, _ = await process.communicate(typed.encode())
     return process.returncode, out.decode()
 
 
@@ -113,3 +118,10 @@ async def test_operators_see_sagas_begin_and_end(databases: Databases) -> None:
 
     after = seen()
     assert [now - then for now, then in zip(after, before, strict=True)] == [2, 1, 1]
+
+
+@pytest.mark.postgres
+async def test_a_key_that_is_none_is_one_message_and_no_trace(databases: Databases) -> None:
+    code, out = await run(databases, "api", JWT_VERIFY_KEYS="no key")
+
+    assert (code, "JWT_VERIFY_KEYS" in out, "Traceback" in out) == (2, True, False), out

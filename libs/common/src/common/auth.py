@@ -161,12 +161,14 @@ def _unauthenticated(reason: str, *, code: str = "unauthenticated") -> Refusal:
 
 
 class TokenIssuer:
-    """Signs access tokens with the one private key that there is."""
+    """Signs access tokens with one private key, and publishes every key that may have signed."""
 
     def __init__(self, settings: JwtIssuerSettings) -> None:
         self._key = _load_key(settings)
         self._settings = settings
         self._kid = keys.thumbprint(self._key.public_key())
+        believed = [self._key.public_key(), *_load_verify_keys(settings)]
+        self._believed = {keys.thumbprint(key): key for key in believed}
 
     def issue(self, principal: Principal) -> str:
         now = int(time.time())
@@ -184,11 +186,11 @@ class TokenIssuer:
 
     def jwks(self) -> dict[str, Any]:
         """Make the document that other services verify with."""
-        return {"keys": [keys.published(self._key.public_key())]}
+        return {"keys": [keys.published(key) for key in self._believed.values()]}
 
     def verifier(self) -> TokenVerifier:
         """Verify what this process issued without asking itself over HTTP."""
-        return TokenVerifier(keys.StaticKeys({self._kid: self._key.public_key()}), self._settings)
+        return TokenVerifier(keys.StaticKeys(self._believed), self._settings)
 
 
 def _load_key(settings: JwtIssuerSettings) -> ec.EllipticCurvePrivateKey:
@@ -203,6 +205,13 @@ def _load_key(settings: JwtIssuerSettings) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
         raise ConfigurationError(["JWT_PRIVATE_KEY: it must be an elliptic curve key on P-256"])
     return key
+
+
+def _load_verify_keys(settings: JwtIssuerSettings) -> list[ec.EllipticCurvePublicKey]:
+    try:
+        return keys.of_pem(settings.jwt_verify_keys or "")
+    except ValueError as error:
+        raise ConfigurationError([f"JWT_VERIFY_KEYS: {error}"]) from None
 
 
 class Caller(SecurityBase):

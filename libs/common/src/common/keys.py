@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import http.client
+import re
 import time
 from collections.abc import Mapping
 from json import JSONDecodeError
@@ -11,6 +12,8 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
@@ -26,6 +29,8 @@ _MAX_AGE = 300.0
 
 _PATIENCE = 10.0
 """Seconds between two fetches: made-up key ids must not become load on the issuer."""
+
+_PEM = re.compile("-----BEGIN PUBLIC KEY-----[^-]+-----END PUBLIC KEY-----")
 
 log = telemetry.get_logger()
 
@@ -108,6 +113,25 @@ def parse(body: bytes) -> dict[str, ec.EllipticCurvePublicKey]:
         message = "the key document is not one"
         raise ValueError(message) from error
     return {kid: key for kid, key in keys.items() if key is not None}
+
+
+def of_pem(text: str) -> list[ec.EllipticCurvePublicKey]:
+    """Read P-256 public keys, one after the other; raises ValueError for anything else."""
+    if _PEM.sub("", text).strip():
+        message = "only public keys in PEM belong here"
+        raise ValueError(message)
+    return [_of_block(block) for block in _PEM.findall(text)]
+
+
+def _of_block(block: str) -> ec.EllipticCurvePublicKey:
+    try:
+        key = serialization.load_pem_public_key(block.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
+        message = "each must be an elliptic curve key on P-256"
+        raise ValueError(message)
+    return key
 
 
 def _usable(entry: dict[str, Any]) -> bool:

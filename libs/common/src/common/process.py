@@ -93,11 +93,11 @@ class Program(Generic[T]):
         mode = self._parse(arguments)
         try:
             work = self._migrate() if mode == "migrate" else self._serve(load(self.settings), mode)
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(work)
         except ConfigurationError as error:
             sys.stderr.write(f"{self.name}: {error}\n")
             return 2
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(work)
 
     def _parse(self, arguments: Sequence[str] | None) -> str:
         lines = "\n".join(f"  {mode:<8} {what}" for mode, what in MODES.items())

@@ -263,6 +263,11 @@ class JwtIssuerSettings(ServiceSettings, JwtSettings):
     jwt_private_key: SecretStr | None = Field(
         None, description="P-256 private key in PEM; only development makes one up"
     )
+    jwt_verify_keys: str | None = Field(
+        None,
+        description="public keys in PEM, one after the other, that are believed and sign nothing: "
+        "the next one, and the last one until its tokens are over",
+    )
     jwt_expires_in: Duration = Field(
         timedelta(minutes=15), le=timedelta(hours=1), description="life of an access token"
     )

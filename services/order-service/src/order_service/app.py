@@ -98,8 +98,9 @@ def patience_of(settings: Settings) -> Patience:
 def _parts(
     settings: Settings, database: Database, issuer: TokenIssuer, patience: Patience
 ) -> api.Parts:
-    # Every instance has the signing key, and it can't be guessed from what is signed with this.
-    key = settings.jwt_private_key
+    # Every instance has it, and it can't be guessed from what is signed with this; rather not the
+    # signing key, whose rotation would have clients that ask again taken for thieves.
+    key = settings.cursor_key or settings.jwt_private_key
     secret = sha256(key.get_secret_value().encode() if key else token_bytes(32)).digest()
     return api.Parts(
         database=database,
