@@ -22,6 +22,13 @@ from common.settings import PostgresSettings
 from common.shell import Shell
 from order_service import consumers, handlers
 from order_service.domain import CancelOrder, Order, Orders, Patience, PlaceOrder, WantedLine
+from order_service.messages import (
+    Money,
+    PaymentAuthorized,
+    PaymentCaptured,
+    StockCommitted,
+    StockReserved,
+)
 from order_service.store import orders as store
 from pydantic import SecretStr
 
@@ -84,6 +91,18 @@ class OrderDesk:
         async with self.database.transaction() as tx:
             command = CancelOrder(order_id, "staff", uuid7())
             return await handlers.cancel_order(tx, command, patience=self.patience)
+
+    async def complete(self, order_id: UUID) -> None:
+        """Hear that an order's stock is sold and its money taken."""
+        order = await self.order(order_id)
+        await self.hear(
+            StockReserved(order_id=order_id),
+            PaymentAuthorized(order_id=order_id),
+            StockCommitted(order_id=order_id),
+            PaymentCaptured(
+                order_id=order_id, amount=Money(amount=order.total, currency=order.currency)
+            ),
+        )
 
     def shell(self) -> Shell[Orders]:
         """Make what the consumer runs its batches through."""

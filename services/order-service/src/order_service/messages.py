@@ -44,7 +44,7 @@ class OrderLine(Part):
 
 
 class StockLine(Part):
-    """How much of one line goes back on the shelf."""
+    """How much of one line."""
 
     line_no: int
     sku: str
@@ -119,9 +119,13 @@ class OrderCompleted(_CustomersOrderEvent):
 class OrderShipped(_CustomersOrderEvent):
     """Staff handed the order over to a carrier."""
 
+    by: By = "staff"
+
 
 class OrderDelivered(_CustomersOrderEvent):
     """The order reached its customer."""
+
+    by: By = "staff"
 
 
 class RefundRequested(_OrderEvent):
@@ -130,6 +134,9 @@ class RefundRequested(_OrderEvent):
     refund_id: UUID
     amount: Money
     lines: tuple[StockLine, ...]
+    refunded_lines: tuple[StockLine, ...] = ()
+    reason: str = ""
+    by: By = "staff"
 
 
 class CustomerChanged(Event):

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from fastapi import FastAPI
 
-from order_service.api import accounts, orders, placing, products, sagas, well_known
+from order_service.api import accounts, fulfilment, orders, placing, products, sagas, well_known
 from order_service.api.parts import Parts as Parts
 
-ROUTERS = (placing.router, orders.router, products.router, accounts.router)
+ROUTERS = (placing.router, orders.router, fulfilment.router, products.router, accounts.router)
 """Go under the API prefix."""
 
 PROBLEMS: Mapping[str, str] = {

@@ -121,6 +121,9 @@ class TimelineEntry(Wire):
     type: str
     at: datetime
     service: str
+    by: Literal["customer", "staff", "system"] | None = Field(
+        None, exclude_if=lambda value: value is None, description="who asked for it"
+    )
     event_id: UUID
     causation_id: UUID | None
 
@@ -131,6 +134,7 @@ class TimelineEntry(Wire):
             type=row["type"],
             at=row["occurred_at"],
             service=row["service"],
+            by=row["by"],
             event_id=row["event_id"],
             causation_id=row["causation_id"],
         )

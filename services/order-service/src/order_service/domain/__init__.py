@@ -7,6 +7,8 @@ from order_service.domain.fold import FACTS as FACTS
 from order_service.domain.fold import Recorded as Recorded
 from order_service.domain.fold import opened as opened
 from order_service.domain.fold import refold as refold
+from order_service.domain.fulfilment import deliver as deliver
+from order_service.domain.fulfilment import ship as ship
 from order_service.domain.order import Health as Health
 from order_service.domain.order import ImpossibleFact as ImpossibleFact
 from order_service.domain.order import Order as Order

@@ -17,9 +17,11 @@ from order_service.messages import (
     OrderCancelRequested,
     OrderCompleted,
     OrderConfirmed,
+    OrderDelivered,
     OrderExpired,
     OrderPlaced,
     OrderRejected,
+    OrderShipped,
     PaymentAuthorized,
     PaymentCaptured,
     PaymentCaptureFailed,
@@ -151,6 +153,14 @@ def _completed(order: Order, _: OrderCompleted) -> None:
     order.status, order.saga = Status.COMPLETED, Health.COMPLETED
 
 
+def _shipped(order: Order, _: OrderShipped) -> None:
+    order.status = Status.SHIPPED
+
+
+def _delivered(order: Order, _: OrderDelivered) -> None:
+    order.status = Status.DELIVERED
+
+
 def _closed(order: Order, closing: Closing) -> None:
     if order.is_closed:
         order.closing_attempts += 1
@@ -229,6 +239,8 @@ _FOLDS: Mapping[type[Any], Callable[[Order, Any], None]] = {
     LatePaymentReversed: _late_payment_reversed,
     OrderConfirmed: _confirmed,
     OrderCompleted: _completed,
+    OrderShipped: _shipped,
+    OrderDelivered: _delivered,
     OrderRejected: _closed,
     OrderExpired: _closed,
     OrderCancelRequested: _closed,

@@ -2,6 +2,8 @@
 
 from order_service.handlers.accounts import RegisterCustomer as RegisterCustomer
 from order_service.handlers.accounts import register_customer as register_customer
+from order_service.handlers.fulfilment import deliver_order as deliver_order
+from order_service.handlers.fulfilment import ship_order as ship_order
 from order_service.handlers.orders import cancel_order as cancel_order
 from order_service.handlers.orders import load_orders as load_orders
 from order_service.handlers.orders import place_orders as place_orders

@@ -55,7 +55,9 @@ async def list_events(tx: Transaction, order_id: UUID) -> list[Row]:
     """Read everything that happened to an order, oldest first."""
     return await tx.fetch(
         """
-        SELECT type, occurred_at, service, event_id, causation_id
+        SELECT type, occurred_at, service, event_id, causation_id,
+               -- An operator's id, which a repair carries, is none of the customer's business.
+               CASE WHEN type NOT LIKE 'Saga%' THEN data->>'by' END AS by
           FROM order_events
          WHERE order_id = $1
          ORDER BY version

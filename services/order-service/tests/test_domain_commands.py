@@ -1,0 +1,93 @@
+"""Every command in every status: what people may ask of an order, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from common.errors import Refusal
+from common.message import Event, Said
+from order_service.domain import (
+    CancelOrder,
+    Order,
+    Orders,
+    Patience,
+    Status,
+    cancel,
+    deliver,
+    ship,
+)
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+ID = UUID("0198f3a0-0001-7000-8000-000000000001")
+CUSTOMER = UUID("0198f3a0-0002-7000-8000-000000000002")
+
+COMMANDS: dict[str, Callable[[Order], Event | None]] = {
+    "cancel": lambda order: cancel(order, CancelOrder(ID, "customer", CUSTOMER)),
+    "ship": ship,
+    "deliver": deliver,
+}
+
+TABLE = """
+status          cancel     ship    deliver
+PENDING         CANCELLING !       !
+ACTION_REQUIRED CANCELLING !       !
+CONFIRMED       CANCELLING !       !
+COMPLETED       CANCELLING SHIPPED !
+SHIPPED         !          =       DELIVERED
+DELIVERED       !          !       =
+CANCELLING      !          !       !
+CANCELLED       !          !       !
+REJECTED        !          !       !
+EXPIRED         !          !       !
+"""
+"""What the order becomes; = leaves it as it is, ! is refused as 409 invalid_state."""
+
+
+def order(status: Status) -> Order:
+    over = status in {"CANCELLING", "CANCELLED", "REJECTED", "EXPIRED"}
+    plain = Order(
+        order_id=ID,
+        customer_id=CUSTOMER,
+        total=2208,
+        currency="GBP",
+        deadline_at=NOW + timedelta(minutes=15),
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    reason = "some_reason" if over else None
+    return replace(plain, status=status, reason=reason, closed_by="system" if over else None)
+
+
+def cells() -> list[tuple[str, str, str]]:
+    header, *rows = (line.split() for line in TABLE.strip().splitlines())
+    return [
+        (status, command, cell)
+        for status, *cells in rows
+        for command, cell in zip(header[1:], cells, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("status", "command", "expected"), cells())
+def test_each_command_is_taken_in_its_turn_only(status: str, command: str, expected: str) -> None:
+    before = order(Status(status))
+
+    if expected == "!":
+        with pytest.raises(Refusal, match="invalid_state") as refused:
+            COMMANDS[command](before)
+        assert refused.value.status == 409
+        return
+    event = COMMANDS[command](before)
+    orders = Orders([before], now=NOW, patience=Patience())
+    orders.record(ID, [Said(event)] if event else [])
+
+    assert (event is None) == (expected == "=")
+    assert orders.get(ID).status == (status if expected == "=" else expected)
+
+
+def test_the_table_knows_every_status_and_every_command() -> None:
+    assert {status for status, _, _ in cells()} == set(Status)
+    assert {command for _, command, _ in cells()} == set(COMMANDS)
