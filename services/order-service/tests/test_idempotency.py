@@ -40,6 +40,7 @@ async def test_a_hundred_equal_requests_at_once_make_one_order(shop: Shop) -> No
 
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.content for answer in answers}) == 1
+    assert sum("idempotency-replayed" in answer.headers for answer in answers) == 99
     assert len(await shop.rows("SELECT FROM orders")) == 1
 
 

@@ -1,12 +1,12 @@
 """Idempotency-Key: the answers that are given again."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
 from common import telemetry
-from common.database import Transaction
+from common.database import Database, Transaction
 from common.errors import Refusal
 from common.idempotency import in_flight, mismatch
 
@@ -22,6 +22,22 @@ class Answer:
     body: bytes
     order_id: UUID | None
     replayed: bool = False
+
+
+async def once(
+    database: Database, row: KeyRow, effect: Callable[[Transaction], Awaitable[object]]
+) -> Answer:
+    """Have the effect and store its answer, or give the answer again: one transaction.
+
+    The effect's Refusal undoes both, so that the key is free again.
+    """
+    async with database.transaction() as tx:
+        known = (await claim(tx, [row])).get(row.slot)
+        if isinstance(known, Refusal):
+            raise known
+        if known is None:
+            await effect(tx)
+    return known or Answer(row.status, row.body, row.order_id)
 
 
 async def claim(tx: Transaction, wanted: Sequence[KeyRow]) -> dict[Slot, Answer | Refusal]:

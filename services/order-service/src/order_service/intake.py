@@ -4,8 +4,9 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from common import telemetry
 from common.database import Database
 from common.errors import Refusal, Unavailable
 from common.failpoint import failpoint
@@ -86,6 +87,9 @@ class Intake:
             self._callers -= 1
         if isinstance(outcome, BaseException):
             raise outcome
+        if entry.submission is not submission:
+            telemetry.IDEMPOTENCY.labels("replayed").inc()
+            return replace(outcome, replayed=True)
         return outcome
 
     def _join(self, submission: Submission) -> _Entry:

@@ -19,7 +19,6 @@ from order_service.api.bodies import CancelBody
 from order_service.api.parts import (
     STAFF,
     Caller,
-    Parts,
     PartsOf,
     not_found,
     owner_of,
@@ -34,7 +33,6 @@ from order_service.api.shapes import (
     replay,
 )
 from order_service.domain import CancelOrder, Status
-from order_service.idempotency import Answer
 from order_service.store import reads
 from order_service.store.keys import KeyRow, Slot
 from order_service.store.reads import OrderFilter, Row
@@ -143,19 +141,11 @@ async def cancel_order(
         by="staff" if caller.roles & STAFF else "customer",
         principal=caller.id,
     )
-    return replay(await _cancel_once(parts, command, row))
 
+    async def cancel(tx: Transaction) -> None:
+        await handlers.cancel_order(tx, command, patience=parts.patience)
 
-async def _cancel_once(parts: Parts, command: CancelOrder, row: KeyRow) -> Answer:
-    """Cancel, or find that this key has: the key and its effect are one transaction."""
-    async with parts.database.transaction() as tx:
-        known = (await idempotency.claim(tx, [row])).get(row.slot)
-        if known is None:
-            await handlers.cancel_order(tx, command, patience=parts.patience)
-            known = Answer(row.status, row.body, row.order_id)
-    if isinstance(known, Refusal):
-        raise known
-    return known
+    return replay(await idempotency.once(parts.database, row, cancel))
 
 
 async def _find(tx: Transaction, order_id: UUID, caller: Principal) -> Row:
