@@ -40,6 +40,7 @@ async def test_an_added_product_can_be_seen(desk: Desk) -> None:
             "price": {"amount": 255, "currency": "GBP"},
             "active": True,
             "available": "SOME",
+            "allowPartial": False,
         }
     )
 
@@ -68,6 +69,28 @@ async def test_a_product_is_changed_in_part(desk: Desk) -> None:
 
     assert changed.status_code == 200
     assert (changed.json()["name"], changed.json()["active"]) == ("Lamp", False)
+
+
+async def test_whether_less_may_be_sold_is_told_and_changed(desk: Desk) -> None:
+    added = await desk.ask("POST", "/products", json={**LAMP, "allowPartial": True})
+    changed = await desk.ask("PATCH", "/products/lamp", json={"allowPartial": False})
+    renamed = await desk.ask("PATCH", "/products/lamp", json={"name": "Lantern"})
+
+    assert [each.json()["allowPartial"] for each in (added, changed, renamed)] == [
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("wrong", ["true", 1, None], ids=["a text", "a number", "nothing"])
+async def test_whether_less_may_be_sold_is_yes_or_no(desk: Desk, wrong: object) -> None:
+    await add(desk, "lamp")
+
+    added = await desk.ask("POST", "/products", json={**LAMP, "sku": "x", "allowPartial": wrong})
+    changed = await desk.ask("PATCH", "/products/lamp", json={"allowPartial": wrong})
+
+    assert code_of(added) == code_of(changed) == (422, "validation_failed")
 
 
 async def test_an_adjustment_is_counted_and_kept_with_its_reason(desk: Desk) -> None:

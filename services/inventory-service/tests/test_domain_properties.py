@@ -144,12 +144,19 @@ def _balance(stockroom: Stockroom, initial: int) -> None:
     story=st.lists(_events, max_size=25),
     stock=st.integers(0, 15),
     low=st.integers(0, 5),
+    partial=st.frozensets(st.sampled_from(_SKUS)),
     twice=st.booleans(),
 )
 def test_no_story_makes_or_loses_stock(
-    story: list[Event | products.AdjustStock], stock: int, low: int, *, twice: bool
+    story: list[Event | products.AdjustStock],
+    stock: int,
+    low: int,
+    partial: frozenset[str],
+    *,
+    twice: bool,
 ) -> None:
-    stockroom = room(*(shelf(sku, stock, low_stock=low) for sku in _SKUS))
+    shelves = (shelf(s, stock, low_stock=low, allow_partial=s in partial) for s in _SKUS)
+    stockroom = room(*shelves)
 
     for step in [each for each in story for _ in range(1 + twice)]:
         if isinstance(step, Event):

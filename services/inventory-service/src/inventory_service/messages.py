@@ -39,7 +39,7 @@ class StockLine(Part):
 
 
 class AskedLine(Part):
-    """What one line asked for and what was left on the shelf for it."""
+    """What one line asked for, and how much of that there is for it."""
 
     line_no: int
     sku: str
@@ -104,6 +104,12 @@ class StockReserved(_StockEvent):
     """Everything that the order wants is held for it."""
 
     lines: tuple[StockLine, ...]
+
+
+class StockPartiallyReserved(_StockEvent):
+    """A part of the order is held, as much as each line has available; the customer decides."""
+
+    lines: tuple[AskedLine, ...]
 
 
 class StockRejected(_StockEvent):

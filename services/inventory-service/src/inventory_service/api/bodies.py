@@ -54,9 +54,19 @@ class NewProduct(Body):
     price: Price
     stock: Pieces
     low_stock: Pieces = 0
+    allow_partial: Annotated[
+        bool, Field(description="whether an order may get less of it, if its customer agrees")
+    ] = False
 
     def command(self) -> AddProduct:
-        return AddProduct(self.sku, self.name, self.price.money(), self.stock, self.low_stock)
+        return AddProduct(
+            sku=self.sku,
+            name=self.name,
+            price=self.price.money(),
+            stock=self.stock,
+            low_stock=self.low_stock,
+            allow_partial=self.allow_partial,
+        )
 
 
 class NewProducts(Body):
@@ -79,6 +89,7 @@ class ProductChange(Body):
     price: Price | None = None
     active: bool | None = None
     low_stock: Pieces | None = None
+    allow_partial: bool | None = None
 
     @model_validator(mode="after")
     def _change_something(self) -> Self:
@@ -90,7 +101,14 @@ class ProductChange(Body):
 
     def command(self, sku: str) -> ChangeProduct:
         price = self.price.money() if self.price else None
-        return ChangeProduct(sku, self.name, price, self.active, self.low_stock)
+        return ChangeProduct(
+            sku=sku,
+            name=self.name,
+            price=price,
+            active=self.active,
+            low_stock=self.low_stock,
+            allow_partial=self.allow_partial,
+        )
 
 
 class Adjustment(Body):

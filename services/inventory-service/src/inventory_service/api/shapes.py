@@ -24,6 +24,7 @@ class Product(Wire):
     price: Price
     active: bool
     available: Availability
+    allow_partial: bool
 
     @classmethod
     def of(cls, shelf: Shelf) -> Self:
@@ -33,6 +34,7 @@ class Product(Wire):
             price=Price(amount=shelf.price.amount, currency=shelf.price.currency),
             active=shelf.active,
             available=shelf.availability,
+            allow_partial=shelf.allow_partial,
         )
 
 

@@ -28,6 +28,7 @@ class AddProduct:
     price: Money
     stock: int
     low_stock: int = 0
+    allow_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class ChangeProduct:
     price: Money | None = None
     active: bool | None = None
     low_stock: int | None = None
+    allow_partial: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ def add(command: AddProduct) -> Shelf:
         counts=Counts(),
         low_stock=command.low_stock,
         version=1,
+        allow_partial=command.allow_partial,
     )
 
 
@@ -77,6 +80,9 @@ def change(shelf: Shelf, command: ChangeProduct) -> Shelf:
         price=command.price or shelf.price,
         active=shelf.active if command.active is None else command.active,
         low_stock=shelf.low_stock if command.low_stock is None else command.low_stock,
+        allow_partial=(
+            shelf.allow_partial if command.allow_partial is None else command.allow_partial
+        ),
     )
     return shelf if changed == shelf else replace(changed, version=shelf.version + 1)
 

@@ -27,6 +27,7 @@ from inventory_service.messages import (
     RefundRequested,
     StockCommitted,
     StockLine,
+    StockPartiallyReserved,
     StockRejected,
     StockReleased,
     StockReserved,
@@ -43,20 +44,31 @@ _CLOSED_AS = {
 
 
 def reserve(room: Stockroom, order: OrderPlaced) -> Outcome | Stale:
-    """Hold everything that the order wants, or nothing of it."""
+    """Hold everything that the order wants; or what there is, if all that is short allows it.
+
+    Else nothing is held.
+    """
     known = room.reservation(order.order_id)
     if known.state is not ReservationState.AWAITED:
         return Stale(f"placed again or too late: {known.state}")
-    if short := tuple(_short(room, order.lines)):
+    asked = tuple(_asked(room, order.lines))
+    short = tuple(line for line in asked if line.available < line.asked)
+    if short and not _is_worth_asking(room, asked, short):
         rejected = replace(known, state=ReservationState.REJECTED, deadline_at=order.deadline_at)
         return Outcome((rejected,), (StockRejected(order_id=order.order_id, lines=short),))
-    lines = tuple(HeldLine(line.line_no, line.sku, line.quantity) for line in order.lines)
+    lines = tuple(
+        HeldLine(line.line_no, line.sku, line.available) for line in asked if line.available
+    )
     held = replace(known, state=ReservationState.HELD, lines=lines, deadline_at=order.deadline_at)
     movements = _movements(held, MovementKind.RESERVED)
-    reserved = StockReserved(order_id=order.order_id, lines=order.lines)
+    said = (
+        StockPartiallyReserved(order_id=order.order_id, lines=asked)
+        if short
+        else StockReserved(order_id=order.order_id, lines=order.lines)
+    )
     if known.confirmed:
-        return _sell(room, held, movements, (reserved,))
-    return _outcome(room, (held,), movements, (reserved,))
+        return _sell(room, held, movements, (said,))
+    return _outcome(room, (held,), movements, (said,))
 
 
 def commit(room: Stockroom, order: OrderConfirmed) -> Outcome | Stale:
@@ -113,16 +125,23 @@ def restock(room: Stockroom, refund: RefundRequested) -> Outcome | Stale:
     return _outcome(room, changes, movements, (answer,))
 
 
-def _short(room: Stockroom, lines: Sequence[StockLine]) -> Iterator[AskedLine]:
-    """Find the lines that can't be served after the lines before them."""
+def _asked(room: Stockroom, lines: Sequence[StockLine]) -> Iterator[AskedLine]:
+    """Tell what each line can have after the lines before it."""
     left: dict[str, int] = {}
     for line in lines:
-        available = left.setdefault(line.sku, room.available(line.sku))
-        left[line.sku] = max(available - line.quantity, 0)
-        if line.quantity > available:
-            yield AskedLine(
-                line_no=line.line_no, sku=line.sku, asked=line.quantity, available=available
-            )
+        available = min(line.quantity, left.setdefault(line.sku, room.available(line.sku)))
+        left[line.sku] -= available
+        yield AskedLine(
+            line_no=line.line_no, sku=line.sku, asked=line.quantity, available=available
+        )
+
+
+def _is_worth_asking(
+    room: Stockroom, asked: Sequence[AskedLine], short: Sequence[AskedLine]
+) -> bool:
+    """Tell whether the customer may choose, and has something to choose."""
+    allowed = all(room.allows_partial(line.sku) for line in short)
+    return allowed and any(line.available for line in asked)
 
 
 def _returned(known: Reservation, asked: Sequence[StockLine]) -> Iterator[StockLine]:

@@ -103,6 +103,8 @@ class Shelf:
     counts: Counts
     low_stock: int
     version: int
+    allow_partial: bool = False
+    """Whether an order may get less of it than it asks for, if its customer agrees."""
 
     @property
     def availability(self) -> Availability:
@@ -185,6 +187,10 @@ class Stockroom:
         """Count what can be reserved: none of an unknown or inactive product."""
         shelf = self.shelves.get(sku)
         return shelf.counts.available if shelf and shelf.active else 0
+
+    def allows_partial(self, sku: str) -> bool:
+        """Tell whether an order may get less of this product than it asks for."""
+        return sku in self.shelves and self.shelves[sku].allow_partial
 
     def recategorised(self, movements: Iterable[Movement]) -> Iterator[Shelf]:
         """Tell which shelves the movements would take over a line that is announced."""

@@ -59,7 +59,8 @@ async def lock_shelves(tx: Transaction, skus: Iterable[str]) -> dict[str, Shelf]
         return {}
     rows = await tx.fetch(
         """
-        SELECT sku, name, price, currency, active, available, reserved, sold, low_stock, version
+        SELECT sku, name, price, currency, active, available, reserved, sold, low_stock, version,
+               allow_partial
           FROM stock WHERE sku = ANY($1::text[]) ORDER BY sku FOR UPDATE
         """,
         wanted,
@@ -76,6 +77,7 @@ def shelf_of(row: asyncpg.Record) -> Shelf:
         counts=Counts(row["available"], row["reserved"], row["sold"]),
         low_stock=row["low_stock"],
         version=row["version"],
+        allow_partial=row["allow_partial"],
     )
 
 

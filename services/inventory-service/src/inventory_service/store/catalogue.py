@@ -19,9 +19,10 @@ async def add_products(tx: Transaction, shelves: Sequence[Shelf]) -> set[str]:
     ordered = sorted(shelves, key=lambda shelf: shelf.sku)
     rows = await tx.fetch(
         """
-        INSERT INTO stock (sku, name, price, currency, active, low_stock, version)
+        INSERT INTO stock (sku, name, price, currency, active, low_stock, version,
+                           allow_partial)
         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::boolean[],
-                             $6::bigint[], $7::bigint[])
+                             $6::bigint[], $7::bigint[], $8::boolean[])
             ON CONFLICT DO NOTHING
         RETURNING sku
         """,
@@ -32,6 +33,7 @@ async def add_products(tx: Transaction, shelves: Sequence[Shelf]) -> set[str]:
         [shelf.active for shelf in ordered],
         [shelf.low_stock for shelf in ordered],
         [shelf.version for shelf in ordered],
+        [shelf.allow_partial for shelf in ordered],
     )
     return {row["sku"] for row in rows}
 
@@ -42,7 +44,7 @@ async def save_product(tx: Transaction, shelf: Shelf) -> None:
         """
         UPDATE stock
            SET name = $2, price = $3, currency = $4, active = $5, low_stock = $6, version = $7,
-               updated_at = now()
+               allow_partial = $8, updated_at = now()
          WHERE sku = $1
         """,
         shelf.sku,
@@ -52,6 +54,7 @@ async def save_product(tx: Transaction, shelf: Shelf) -> None:
         shelf.active,
         shelf.low_stock,
         shelf.version,
+        shelf.allow_partial,
     )
 
 

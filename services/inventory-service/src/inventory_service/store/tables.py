@@ -43,6 +43,7 @@ stock = sa.Table(
     _count("sold"),
     _count("low_stock"),
     _count("version", "1"),
+    sa.Column("allow_partial", sa.Boolean, nullable=False, server_default=sa.text("false")),
     _moment("deleted_at"),
     _now("created_at"),
     _now("updated_at"),
