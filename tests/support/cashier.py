@@ -29,8 +29,10 @@ from pydantic import SecretStr
 
 from tests.support.gateway import RunningGateway
 
+CUSTOMER = UUID("0198f3a0-0002-7000-8000-000000000002")
+
 _UNREAD: dict[str, Any] = {
-    "customer_id": UUID("0198f3a0-0002-7000-8000-000000000002"),
+    "customer_id": CUSTOMER,
     "lines": [],
     "deadline_at": datetime(2030, 1, 1, tzinfo=UTC),
     "reason": "asked_for",
@@ -174,7 +176,9 @@ class Cashier:
 def placed(order_id: UUID, payment_method: str = "pm_ok", amount: int = 2208) -> OrderPlaced:
     """Place an order, as payment hears it."""
     total = Money(amount=amount, currency="GBP")
-    return OrderPlaced(order_id=order_id, total=total, payment_method=payment_method)
+    return OrderPlaced(
+        order_id=order_id, customer_id=CUSTOMER, total=total, payment_method=payment_method
+    )
 
 
 def _frame(event: Event) -> bytes:

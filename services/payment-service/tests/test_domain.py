@@ -34,6 +34,7 @@ from payment_service.messages import (
     StockReserved,
 )
 
+CUSTOMER = UUID("0198f3a0-0002-7000-8000-000000000002")
 ORDER = UUID("0198f3a0-0001-7000-8000-000000000001")
 REFUND = UUID("0198f3a0-0004-7000-8000-000000000004")
 OTHER = UUID("0198f3a0-0004-7000-8000-000000000005")
@@ -118,7 +119,9 @@ STATES = {
 }
 
 EVENTS: dict[str, Event] = {
-    "placed": OrderPlaced(order_id=ORDER, total=TOTAL, payment_method="pm_ok"),
+    "placed": OrderPlaced(
+        order_id=ORDER, customer_id=CUSTOMER, total=TOTAL, payment_method="pm_ok"
+    ),
     "reserved": StockReserved(order_id=ORDER),
     "partial": StockPartiallyReserved(order_id=ORDER),
     "amended": OrderLinesAmended(order_id=ORDER, total=SMALLER),

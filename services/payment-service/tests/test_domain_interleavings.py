@@ -39,6 +39,7 @@ from payment_service.messages import (
 from typing_extensions import override
 
 ORDER = UUID("0198f3a0-0001-7000-8000-000000000001")
+CUSTOMER = UUID("0198f3a0-0002-7000-8000-000000000002")
 TOTAL = 2208
 PATIENCE = Patience(*[timedelta(seconds=1)] * 4)
 
@@ -46,7 +47,10 @@ Mood = Literal["answer", "lost before", "lost after", "5xx", "5xx after", "busy"
 MOODS: tuple[Mood, ...] = get_args(Mood)
 
 PLACED = OrderPlaced(
-    order_id=ORDER, total=Money(amount=TOTAL, currency="GBP"), payment_method="pm_ok"
+    order_id=ORDER,
+    customer_id=CUSTOMER,
+    total=Money(amount=TOTAL, currency="GBP"),
+    payment_method="pm_ok",
 )
 EVENTS: list[Event] = [
     PLACED,

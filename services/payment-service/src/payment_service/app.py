@@ -13,7 +13,7 @@ from common.http import create_app
 from common.process import Program, Service
 from common.relay import Relay
 
-from payment_service.api import router
+from payment_service.api import payments
 from payment_service.charging import Charger, Pace
 from payment_service.consumers import SUBSCRIPTION
 from payment_service.domain.answers import Patience
@@ -36,7 +36,7 @@ def build(settings: Settings) -> Service:
         settings=settings,
         verifier=TokenVerifier.from_jwks(settings),
         health=health,
-        routers=[router],
+        routers=[payments.router],
     )
     api.state.database = database
     consumer = Consumer(SUBSCRIPTION, database=database, kafka=settings)

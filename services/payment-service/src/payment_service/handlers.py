@@ -1,20 +1,17 @@
-"""Use cases that come from outside: the provider's answers, and what staff asks for."""
+"""Use cases that come from outside: the provider's answers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from common import outbox, telemetry
 from common.database import Database
-from common.errors import Refusal
 from common.message import Event, Outcome, Said, Stale
 
 from payment_service.domain.answers import Patience, Report
 from payment_service.domain.payment import Book, Payment
 from payment_service.domain.settling import settle
-from payment_service.store import batches, reads
-from payment_service.store.reads import Shown
+from payment_service.store import batches
 
 _log = telemetry.get_logger()
 
@@ -49,17 +46,3 @@ def _fold(book: Book, outcome: Outcome) -> None:
     for payment in outcome.changes:
         if isinstance(payment, Payment):
             book.put(payment)
-
-
-async def list_payments(database: Database, order_id: UUID) -> list[Shown]:
-    async with database.transaction() as tx:
-        return await reads.list_payments(tx, order_id)
-
-
-async def show_payment(database: Database, payment_id: UUID) -> Shown:
-    """Show a payment, or refuse with 404."""
-    async with database.transaction() as tx:
-        shown = await reads.find_payment(tx, payment_id)
-    if shown is None:
-        raise Refusal("not_found", "There is no such payment.", status=404)
-    return shown

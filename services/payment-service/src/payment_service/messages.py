@@ -27,6 +27,7 @@ class _OrderEvent(Event):
 class OrderPlaced(_OrderEvent):
     """A customer's order waits for stock and money."""
 
+    customer_id: UUID
     total: Money
     payment_method: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,255}$")]
 

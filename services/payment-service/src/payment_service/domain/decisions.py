@@ -34,7 +34,7 @@ def place(book: Book, order: OrderPlaced) -> Outcome | Stale:
         return Stale("over before it was placed")
     if payment.payment_method is not None:
         return Stale("placed already")
-    placed = replace(payment, payment_method=order.payment_method)
+    placed = replace(payment, customer_id=order.customer_id, payment_method=order.payment_method)
     if payment.amount is None:
         placed = replace(placed, amount=order.total.amount, currency=order.total.currency)
     return conclude(payment, placed)

@@ -95,6 +95,8 @@ class Payment:
     """The money of one order."""
 
     order_id: UUID
+    customer_id: UUID | None = None
+    """Who may look at it."""
     wanted: Wanted = Wanted.NONE
     have: Have = Have.NONE
     amount: int | None = None

@@ -54,10 +54,10 @@ async def lock_payments(tx: Transaction, order_ids: Iterable[UUID]) -> Book:
 async def _lock_known(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, Payment]:
     rows = await tx.fetch(
         """
-        SELECT order_id, wanted, have, amount, currency, payment_method, intent_id, code,
-               captured, refunded, answer_owed, answered, operation, refund_id, attempt, calls,
-               in_doubt, looks, called_at, last_call_at, lease_token, cause_id, correlation_id,
-               traceparent
+        SELECT order_id, customer_id, wanted, have, amount, currency, payment_method, intent_id,
+               code, captured, refunded, answer_owed, answered, operation, refund_id, attempt,
+               calls, in_doubt, looks, called_at, last_call_at, lease_token, cause_id,
+               correlation_id, traceparent
           FROM payments WHERE order_id = ANY($1::uuid[]) ORDER BY order_id FOR UPDATE
         """,
         order_ids,
@@ -85,6 +85,7 @@ async def _refunds_of(
 def _payment(row: asyncpg.Record, refunds: Sequence[Refund]) -> Payment:
     return Payment(
         order_id=row["order_id"],
+        customer_id=row["customer_id"],
         wanted=Wanted(row["wanted"]),
         have=Have(row["have"]),
         amount=row["amount"],
@@ -132,8 +133,9 @@ async def save(tx: Transaction, book: Book) -> None:
 
 _SAVE = """
 UPDATE payments AS p
-   SET wanted = n.wanted, have = n.have, amount = n.amount, currency = n.currency,
-       payment_method = n.payment_method, intent_id = n.intent_id, code = n.code,
+   SET customer_id = n.customer_id, wanted = n.wanted, have = n.have,
+       amount = n.amount, currency = n.currency, payment_method = n.payment_method,
+       intent_id = n.intent_id, code = n.code,
        captured = n.captured, refunded = n.refunded, answer_owed = n.answer_owed,
        answered = n.answered, operation = n.operation, refund_id = n.refund_id,
        attempt = n.attempt, calls = n.calls, in_doubt = n.in_doubt, looks = n.looks,
@@ -145,11 +147,12 @@ UPDATE payments AS p
               $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::boolean[],
               $12::boolean[], $13::text[], $14::uuid[], $15::integer[], $16::integer[],
               $17::boolean[], $18::integer[], $19::timestamptz[], $20::timestamptz[],
-              $21::uuid[], $22::interval[], $23::uuid[], $24::text[], $25::text[])
+              $21::uuid[], $22::interval[], $23::uuid[], $24::text[], $25::text[],
+              $26::uuid[])
        AS n (order_id, wanted, have, amount, currency, payment_method, intent_id, code,
              captured, refunded, answer_owed, answered, operation, refund_id, attempt, calls,
              in_doubt, looks, called_at, last_call_at, lease_token, delay, cause_id,
-             correlation_id, traceparent)
+             correlation_id, traceparent, customer_id)
  WHERE p.order_id = n.order_id
 """
 
@@ -171,6 +174,7 @@ def _row(payment: Payment) -> tuple[object, ...]:
         *_attempt_row(payment.attempt),
         payment.delay,
         *_cause_row(payment.cause),
+        payment.customer_id,
     )
 
 

@@ -1,10 +1,11 @@
-"""Payments as the API shows them, read without a lock."""
+"""Payments as the API shows them, read without a lock, each query with its owner in it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -19,21 +20,81 @@ class Shown:
     refunds: Sequence[asyncpg.Record]
 
 
-async def list_payments(tx: Transaction, order_id: UUID) -> list[Shown]:
-    """List the payment of an order: one, or none yet."""
-    rows = await tx.fetch("SELECT * FROM payments WHERE order_id = $1", order_id)
+@dataclass(frozen=True, slots=True)
+class PaymentFilter:
+    """Which payments of a list are meant; no owner means everybody's, for staff."""
+
+    owner: UUID | None
+    order_id: UUID | None = None
+    have: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+
+async def list_payments(
+    tx: Transaction,
+    wanted: PaymentFilter,
+    *,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int,
+) -> list[Shown]:
+    """Read a page of payments, newest first, from just past the last one shown."""
+    created_at, order_id = after or (None, None)
+    rows = await tx.fetch(
+        """
+        SELECT * FROM payments
+         WHERE ($1::uuid IS NULL OR customer_id = $1)
+           AND ($2::uuid IS NULL OR order_id = $2)
+           AND ($3::text IS NULL OR have = $3)
+           AND ($4::timestamptz IS NULL OR created_at >= $4)
+           AND ($5::timestamptz IS NULL OR created_at < $5)
+           AND ($6::timestamptz IS NULL OR (created_at, order_id) < ($6, $7::uuid))
+         ORDER BY created_at DESC, order_id DESC
+         LIMIT $8
+        """,
+        wanted.owner,
+        wanted.order_id,
+        wanted.have,
+        wanted.created_from,
+        wanted.created_to,
+        created_at,
+        order_id,
+        limit,
+    )
     return await _with_refunds(tx, rows)
 
 
-async def find_payment(tx: Transaction, payment_id: UUID) -> Shown | None:
-    """Find a payment by its own id."""
-    rows = await tx.fetch("SELECT * FROM payments WHERE payment_id = $1", payment_id)
+async def find_payment(tx: Transaction, payment_id: UUID, owner: UUID | None) -> Shown | None:
+    """Find a payment as its owner sees it, or as staff does (no owner)."""
+    rows = await tx.fetch(
+        "SELECT * FROM payments WHERE payment_id = $1 AND ($2::uuid IS NULL OR customer_id = $2)",
+        payment_id,
+        owner,
+    )
     return next(iter(await _with_refunds(tx, rows)), None)
+
+
+async def find_refund(
+    tx: Transaction, refund_id: UUID, owner: UUID | None
+) -> asyncpg.Record | None:
+    """Find a refund as the owner of its payment sees it, or as staff does (no owner)."""
+    return await tx.fetchrow(
+        """
+        SELECT r.*, p.currency FROM refunds r JOIN payments p USING (order_id)
+         WHERE r.refund_id = $1 AND ($2::uuid IS NULL OR p.customer_id = $2)
+        """,
+        refund_id,
+        owner,
+    )
 
 
 async def _with_refunds(tx: Transaction, payments: Sequence[asyncpg.Record]) -> list[Shown]:
     rows = await tx.fetch(
-        "SELECT * FROM refunds WHERE order_id = ANY($1::uuid[]) ORDER BY created_at, refund_id",
+        """
+        SELECT r.*, p.currency FROM refunds r JOIN payments p USING (order_id)
+         WHERE r.order_id = ANY($1::uuid[])
+         ORDER BY r.created_at, r.refund_id
+        """,
         [payment["order_id"] for payment in payments],
     )
     refunds: defaultdict[UUID, list[asyncpg.Record]] = defaultdict(list)

@@ -38,6 +38,7 @@ payments = sa.Table(
     metadata,
     sa.Column("order_id", UUID, primary_key=True),
     sa.Column("payment_id", UUID, nullable=False, unique=True),
+    sa.Column("customer_id", UUID),
     _word("wanted"),
     _word("have"),
     sa.Column("amount", sa.BigInteger),
@@ -81,6 +82,7 @@ payments = sa.Table(
     ),
     sa.CheckConstraint("(operation IS NULL) = (next_at IS NULL)", name="next_at"),
     sa.CheckConstraint("(operation = 'REFUND') = (refund_id IS NOT NULL)", name="refund_id"),
+    sa.Index("ix_payments_created_at", "created_at", "order_id"),
     sa.Index("ix_payments_due", "next_at", postgresql_where=sa.text("next_at IS NOT NULL")),
 )
 

@@ -1,0 +1,1 @@
+"""HTTP in and out: payments and refunds as their owners and staff see them."""
