@@ -71,12 +71,8 @@ class TokenVerifier:
 
     async def verify(self, token: str) -> Principal:
         """Tell whom the token speaks for, or refuse with 401."""
-        remembered = self._remembered.get(token)
-        if remembered is not None:
-            principal, expires, forget = remembered
-            if time.time() < expires and time.monotonic() < forget:
-                return principal
-            del self._remembered[token]
+        if (principal := self.recall(token)) is not None:
+            return principal
         try:
             claims = await self._claims(token)
             principal = _principal(claims)
@@ -88,6 +84,17 @@ class TokenVerifier:
             raise _unauthenticated(str(error)) from None
         self._remember(token, principal, claims["exp"])
         return principal
+
+    def recall(self, token: str) -> Principal | None:
+        """Tell whom the token speaks for if it was verified a moment ago."""
+        remembered = self._remembered.get(token)
+        if remembered is None:
+            return None
+        principal, expires, forget = remembered
+        if time.time() < expires and time.monotonic() < forget:
+            return principal
+        del self._remembered[token]
+        return None
 
     async def _claims(self, token: str) -> dict[str, Any]:
         kid = _kid(token)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Collection
 from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect
@@ -9,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common import problem, telemetry
 from common.errors import Refusal
+from common.limits import Limits, headers_of
 
 BODY_LIMIT = 256 * 1024
 """An order of 1,000 lines takes about a fifth of it."""
@@ -39,9 +41,17 @@ class Edge:
     """What happens to every request, in one pass."""
 
     def __init__(
-        self, app: ASGIApp, *, body_limit: int = BODY_LIMIT, body_timeout: float = BODY_TIMEOUT
+        self,
+        app: ASGIApp,
+        *,
+        limits: Limits | None = None,
+        unlimited: Collection[str] = (),
+        body_limit: int = BODY_LIMIT,
+        body_timeout: float = BODY_TIMEOUT,
     ) -> None:
         self._app = app
+        self._limits = limits
+        self._unlimited = frozenset(unlimited)
         self._body_limit = body_limit
         self._body_timeout = body_timeout
 
@@ -52,7 +62,7 @@ class Edge:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         telemetry.begin_work(_text(headers, b"traceparent"), _text(headers, b"x-correlation-id"))
-        answer = _Answer(send)
+        answer = _Answer(scope, send)
         try:
             await self._serve(scope, receive, answer, headers)
         except Exception:  # a request's entry point: a bug is one 500, not a crash
@@ -66,6 +76,8 @@ class Edge:
         self, scope: Scope, receive: Receive, answer: "_Answer", headers: dict[bytes, bytes]
     ) -> None:
         try:
+            if self._limits is not None and scope["path"] not in self._unlimited:
+                self._limits.admit(scope, headers)
             received = await self._take_body(scope, receive, headers)
         except Refusal as refusal:
             response = problem.document(refusal)
@@ -121,7 +133,8 @@ def _replay(message: Message, receive: Receive) -> Receive:
 class _Answer:
     """The way out: remembers the status and adds the headers that every answer carries."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
         self._send = send
         self.begun = False
         self.status = _CLIENT_LEFT
@@ -133,6 +146,7 @@ class _Answer:
             headers = list(message.get("headers", ()))
             present = {name.lower() for name, _ in headers}
             headers.extend(header for header in _HEADERS if header[0] not in present)
+            headers.extend(headers_of(self._scope))
             correlation = telemetry.correlation_id.get()
             if correlation is not None:
                 headers.append((b"x-correlation-id", correlation.encode()))

@@ -23,6 +23,7 @@ from common import edge, openapi, problem, strict_json
 from common import health as probes
 from common.auth import TokenVerifier
 from common.errors import Refusal
+from common.limits import Limits
 from common.settings import ServiceSettings
 
 DOCS_PATH = "/api/docs"
@@ -197,7 +198,9 @@ def create_app(
     app.state.health = health
     health.timeout = settings.health_check_timeout.total_seconds()
     problem.install(app)
-    app.add_middleware(edge.Edge)
+    app.state.limits = Limits(settings, service=service, verifier=verifier)
+    unlimited = {f"{settings.api_prefix}/health/live", "/metrics"}
+    app.add_middleware(edge.Edge, limits=app.state.limits, unlimited=unlimited)
     for router in (probes.routes(health, service), *routers):
         app.include_router(router, prefix=settings.api_prefix)
     _add_problems_page(app, app.meanings)

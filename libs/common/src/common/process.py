@@ -243,7 +243,7 @@ class Process:
         service = self.service
         loops: list[Loop] = [telemetry.LoopLag()]
         if self.mode in {"serve", "api"}:
-            loops += service.api_loops
+            loops += [service.api.state.limits, *service.api_loops]
         if self.mode in {"serve", "consume"}:
             keeper = PartitionKeeper(service.database)
             loops += [keeper, service.consumer, Sweeper(service.consumer, service.database)]

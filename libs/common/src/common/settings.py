@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -23,6 +24,7 @@ from typing_extensions import override
 from common.errors import ConfigurationError
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_RATE = re.compile(r"(?P<quota>[1-9]\d{0,8})/(?P<window>\S+)")
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|d)?")
 
 
@@ -48,6 +50,38 @@ Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
 
 PostgresDsn = Annotated[SecretStr, AfterValidator(_check_dsn)]
 """Secret as a whole, since the password is inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A bucket's size and the seconds in which it fills, written as `100/1m`."""
+
+    quota: int
+    window: float
+
+    @property
+    def interval(self) -> float:
+        """Seconds until there is one token more."""
+        return self.window / self.quota
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.quota}/{self.window:g}s"
+
+
+def _parse_rate(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _RATE.fullmatch(value.strip())
+    window = _parse_duration(match["window"]) if match else None
+    if match is None or not isinstance(window, timedelta) or not window:
+        message = "write a rate as a number and a duration, such as 100/1m"
+        raise ValueError(message)
+    return Rate(int(match["quota"]), window.total_seconds())
+
+
+RateText = Annotated[Rate, BeforeValidator(_parse_rate)]
+"""A bucket as people write it, such as `100/1m`: up to 100 at once, refilled within a minute."""
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
@@ -98,7 +132,24 @@ class Fragment(BaseSettings):
         return init_settings, env_settings, _SecretFiles(settings_cls)
 
 
-class ServiceSettings(Fragment):
+class LimitSettings(Fragment):
+    """How often one caller may call, and where processes share the counts."""
+
+    redis_url: SecretStr | None = Field(
+        None,
+        description="Valkey or Redis, as redis://user:password@host:port/0 or rediss:// with TLS; "
+        "unset, each process limits rates by its own counts",
+    )
+    rate_limit_address: RateText = Field(
+        Rate(3000, 60),
+        description="requests of one address without a token that is known here: burst/refill time",
+    )
+    rate_limit_principal: RateText = Field(
+        Rate(6000, 60), description="requests of one logged-in caller: burst/refill time"
+    )
+
+
+class ServiceSettings(LimitSettings):
     """What every process needs, whatever it does."""
 
     app_env: Literal["development", "test", "production"] = Field(
