@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from common.errors import Contended, FieldError, Refusal, Unavailable
 from common.health import Health
-from common.http import Body, Params, Router, Wire, create_app
+from common.http import Body, Moment, Params, Router, Wire, create_app
 from common.settings import ServiceSettings
 from fastapi import FastAPI, Query
 from fastapi.responses import PlainTextResponse
@@ -46,6 +46,7 @@ async def find(purchase_id: UUID, limit: Annotated[int, Query(ge=1, le=100)] = 2
 
 class Search(Params):
     owner_id: UUID
+    since: Moment | None = None
     limit: int = Field(20, ge=1, le=100)
 
 
@@ -301,8 +302,15 @@ async def test_a_wrong_parameter_is_explained(
         (f"ownerId={ID}&color=red", 422),
         (f"ownerId={ID}&limit=0", 422),
         ("limit=5", 422),
+        (f"ownerId={ID}&since=2026-11-27T10:00:00%2B01:00", 200),
+        (f"ownerId={ID}&since=2026-11-27T10:00:00", 422),
+        (f"ownerId={ID}&since=0.5", 422),
+        (f"ownerId={ID}&since=1700000000", 422),
+        (f"ownerId={ID}&since=0001-01-01T00:00:00%2B14:00", 422),
     ],
-    ids=["known", "unknown filter", "limit 0", "missing"],
+    ids="known,unknown filter,limit 0,missing,time,no offset,fraction,seconds,no calendar".split(
+        ","
+    ),
 )
 async def test_a_query_is_read_as_text_and_nothing_unknown_is_taken(
     http: httpx2.AsyncClient, query: str, status: int
@@ -323,6 +331,13 @@ async def test_a_wrong_method_is_told_the_right_one(http: httpx2.AsyncClient, me
 
     assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
+
+
+async def test_a_path_of_several_routes_lists_all_methods(http: httpx2.AsyncClient) -> None:
+    answer = await http.delete("/api/v1/purchases")
+
+    assert_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET, POST"
 
 
 async def test_a_bug_is_answered_with_a_trace_id_alone(http: httpx2.AsyncClient) -> None:

@@ -1,10 +1,12 @@
 """A service's web application: strict bodies, problem documents, health, metrics, API pages."""
 
 import html
+import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import fastapi_offline
 import prometheus_client
@@ -13,7 +15,14 @@ from fastapi.datastructures import DefaultPlaceholder
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 from starlette.staticfiles import StaticFiles
@@ -39,6 +48,28 @@ _PAGE_POLICY = (
 
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+$"
 """Text without what moves a cursor, breaks a line or turns the reading direction."""
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+
+
+def _written(value: object) -> object:
+    # Pydantic would take a number in a query for seconds since 1970.
+    if isinstance(value, str) and not _RFC_3339.fullmatch(value):
+        message = "write a time as RFC 3339 has it, with its offset"
+        raise ValueError(message)
+    return value
+
+
+def _storable(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        message = "the time is out of every calendar"
+        raise ValueError(message) from None
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_storable)]
+"""A time as a client writes it: RFC 3339 with an offset, and nothing else."""
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 

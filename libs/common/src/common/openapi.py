@@ -60,7 +60,7 @@ def complete(document: Json, meanings: Mapping[str, str]) -> None:
         for parameter in operation.get("parameters", ()):
             _require_key(parameter)
             parameter.setdefault("example", examples.of(parameter["schema"]))
-        _illustrate(operation.get("requestBody", {}), examples)
+        _illustrate(_without_null(operation.get("requestBody", {})), examples)
         refusals = _refusals(operation)
         for response in operation["responses"].values():
             _illustrate(response, examples)
@@ -156,6 +156,15 @@ def _problem(status: int, code: str, meanings: Mapping[str, str]) -> Json:
         wrong = {"pointer": "/items/0/quantity", "code": "greater_than_equal", "detail": "too few"}
         document["errors"] = [wrong]
     return document
+
+
+def _without_null(body: Json) -> Json:
+    """Leave `null` out: a body that may be left out is no body that may be null."""
+    for content in body.get("content", {}).values():
+        schemas = [each for each in content["schema"].get("anyOf", ()) if each["type"] != "null"]
+        if len(schemas) == 1:
+            content["schema"] = schemas[0]
+    return body
 
 
 def _illustrate(message: Json, examples: "_Examples") -> None:

@@ -113,14 +113,14 @@ def _accepted(job_id: UUID, answer: bytes) -> Response:
     return Response(answer, status_code=202, media_type="application/json", headers=headers)
 
 
-@router.get("/{job_id}")
+@router.get("/{job_id:uuid}")
 async def get_replay_job(job_id: UUID, _operator: Operator, parts: PartsOf) -> ReplayJob:
     """Show how far a job is."""
     async with parts.database.transaction() as tx:
         return ReplayJob.of(await replay.get_job(tx, job_id))
 
 
-@router.post("/{job_id}/cancel")
+@router.post("/{job_id:uuid}/cancel")
 async def cancel_replay_job(
     job_id: UUID, body: MaybeNoted, operator: Operator, parts: PartsOf
 ) -> Change:

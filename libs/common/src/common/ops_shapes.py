@@ -8,10 +8,10 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from uuid import UUID
 
 import asyncpg
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
 from common import repair
-from common.http import PRINTABLE, Body, Params, Wire
+from common.http import PRINTABLE, Body, Moment, Params, Wire
 from common.paging import PageQuery
 from common.repair import GroupBy, ParkedFilter
 
@@ -222,8 +222,8 @@ class DeadLetterQuery(PageQuery):
     type: Text | None = None
     key: Key | None = None
     topic: Text | None = None
-    from_: Annotated[AwareDatetime | None, Field(alias="from")] = None
-    to: AwareDatetime | None = None
+    from_: Annotated[Moment | None, Field(alias="from")] = None
+    to: Moment | None = None
     group_by: GroupBy | None = None
 
     @property
@@ -240,8 +240,8 @@ class JobFilter(Body):
     type: Text | None = None
     key: Key | None = None
     topic: Text | None = None
-    from_: Annotated[AwareDatetime | None, Field(alias="from")] = None
-    to: AwareDatetime | None = None
+    from_: Annotated[Moment | None, Field(alias="from")] = None
+    to: Moment | None = None
 
     @property
     def wanted(self) -> ParkedFilter:
@@ -331,8 +331,8 @@ class AuditQuery(PageQuery):
     action: Text | None = None
     target: Text | None = None
     principal: UUID | None = None
-    from_: Annotated[AwareDatetime | None, Field(alias="from")] = None
-    to: AwareDatetime | None = None
+    from_: Annotated[Moment | None, Field(alias="from")] = None
+    to: Moment | None = None
 
 
 class Act(Wire):

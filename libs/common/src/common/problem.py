@@ -1,7 +1,7 @@
 """Every 4xx and 5xx as an RFC 9457 problem document, telling what to do and echoing nothing."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -10,12 +10,14 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from common import telemetry
 from common.errors import Contended, FieldError, Refusal, Unavailable
 
 PATH = "/api/problems"
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 log = telemetry.get_logger()
 
@@ -168,11 +170,22 @@ async def _on_contention(_request: Request, error: Contended) -> Response:
     return document(Refusal("overloaded", MEANINGS["overloaded"], status=503, retry_after=1))
 
 
-async def _on_http_exception(_request: Request, error: HTTPException) -> Response:
+async def _on_http_exception(request: Request, error: HTTPException) -> Response:
     code = _CODES.get(error.status_code, "bad_request")
     response = document(Refusal(code, MEANINGS[code], status=error.status_code))
     response.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = ", ".join(_allowed(request))
     return response
+
+
+def _allowed(request: Request) -> Iterator[str]:
+    """Ask every route of the path: the framework's own list is that of the first one alone."""
+    routes = request.app.routes
+    for method in METHODS:
+        scope = {**request.scope, "method": method}
+        if any(route.matches(scope)[0] is Match.FULL for route in routes):
+            yield method
 
 
 async def _on_validation_error(_request: Request, error: RequestValidationError) -> Response:

@@ -8,11 +8,10 @@ from uuid import UUID
 from common.auth import Principal
 from common.database import Transaction
 from common.errors import Refusal
-from common.http import Router
+from common.http import Moment, Router
 from common.idempotency import IdempotencyKey, fingerprint
 from common.paging import Page, PageQuery, PagesOf
 from fastapi import Query, Request, Response
-from pydantic import AwareDatetime
 
 from order_service import handlers, idempotency
 from order_service.api.bodies import CancelBody
@@ -46,8 +45,8 @@ class OrderQuery(PageQuery):
     """Which orders to list; `customerId` is for staff."""
 
     status: Status | None = None
-    created_from: AwareDatetime | None = None
-    created_to: AwareDatetime | None = None
+    created_from: Moment | None = None
+    created_to: Moment | None = None
     customer_id: UUID | None = None
 
     def filter_for(self, caller: Principal) -> OrderFilter:
