@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from email import message_from_bytes
+from email import message_from_bytes, policy
 from uuid import UUID
 
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from common.errors import ConfigurationError
-from notification_service.channels import Email, MailServer
+from notification_service.channels.mail import Email, MailServer
 from notification_service.domain.letters import Delivered, PutOff, Refused
 from notification_service.domain.notices import Notice
 from notification_service.domain.words import Text
@@ -19,7 +19,7 @@ from pydantic import SecretStr
 ORDER = UUID("0198f3a0-0001-7000-8000-000000000001")
 REFUND = UUID("0198f3a0-0003-7000-8000-000000000003")
 NOTICE = Notice(ORDER, "refunded", str(REFUND))
-TEXT = Text("Your refund", "We have given back 15.30 GBP. ¡Hola!\n")
+TEXT = Text("Your refund", "We have given back £15.30. ¡Hola!\n", "<p>¡Hola!</p>\n")
 ADA = "ada@example.com"
 
 
@@ -118,14 +118,17 @@ async def test_an_e_mail_arrives_with_its_own_message_id() -> None:
     async with _office(Postmaster()) as office, _channel(office.port) as email:
         delivery = await email.deliver(NOTICE, TEXT, ADA)
 
-    message = message_from_bytes(office.postmaster.taken[0])
-    payload = message.get_payload(decode=True)
+    message = message_from_bytes(office.postmaster.taken[0], policy=policy.default)
+    parts = {
+        part.get_content_type(): part.get_content().replace("\r\n", "\n")
+        for part in message.iter_parts()
+    }
     assert delivery == Delivered()
     assert message["Message-ID"] == f"<{ORDER}.refunded.{REFUND}@pedido>"
     assert message["X-Pedido-Kind"] == "refunded"
     assert message["To"] == ADA
-    assert isinstance(payload, bytes)
-    assert "¡Hola!" in payload.decode()
+    assert message.get_content_type() == "multipart/alternative"
+    assert parts == {"text/plain": TEXT.body, "text/html": TEXT.html}
 
 
 async def test_one_connection_carries_many_e_mails() -> None:

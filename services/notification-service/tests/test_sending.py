@@ -9,11 +9,12 @@ from uuid import UUID
 import pytest
 from common.database import Database
 from common.message import StateRecord, uuid7
+from notification_service.channels.stationery import Stationery
 from notification_service.domain.letters import Delivered, Delivery, Letter, PutOff, Refused
 from notification_service.domain.notices import Notice, Order
 from notification_service.domain.words import Text
 from notification_service.messages import CustomerChanged, Money, OrderLine
-from notification_service.sending import LEASE_MARGIN, Sender
+from notification_service.sending.letters import LEASE_MARGIN, Sender
 from notification_service.store import customers, letters, notices
 
 from tests.support.waiting import eventually
@@ -21,6 +22,7 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.postgres
 
 ADDRESS = "ada@example.com"
+STATIONERY = Stationery.load()
 POUNDS = Money(amount=1530, currency="GBP")
 LINES = (OrderLine(sku="85123A", quantity=6, unit_price=POUNDS),)
 TWO_DAYS = timedelta(days=2)
@@ -37,6 +39,7 @@ class Pigeons:
     async def deliver(self, notice: Notice, text: Text, address: str) -> Delivery:
         self.given.append((notice.message_id, address))
         assert text.body
+        assert text.html
         return self.answer
 
 
@@ -57,7 +60,7 @@ async def sending(
     database: Database, channel: Pigeons, give_up_after: timedelta = TWO_DAYS
 ) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    loop = Sender(database, channel, give_up_after).loop(concurrency=4)
+    loop = Sender(database, channel, STATIONERY, give_up_after).loop(concurrency=4)
     running = asyncio.create_task(loop.run(stop))
     try:
         yield
@@ -154,7 +157,7 @@ async def test_no_address_is_logged(database: Database, capsys: pytest.CaptureFi
 async def test_a_letter_is_not_sent_when_its_lease_might_end_meanwhile(database: Database) -> None:
     order_id = await owe(database)
     channel = Pigeons()
-    sender = Sender(database, channel, TWO_DAYS)
+    sender = Sender(database, channel, STATIONERY, TWO_DAYS)
     too_short = channel.longest_attempt + LEASE_MARGIN
     async with database.transaction() as tx:
         (letter,) = await letters.lease_letters(tx, 10, uuid7(), too_short)
@@ -171,7 +174,7 @@ async def test_a_letter_is_not_sent_when_its_lease_might_end_meanwhile(database:
 async def test_a_hundred_letters_take_a_few_leases(database: Database) -> None:
     order_ids = [await owe(database) for _ in range(100)]
     channel, stop = Pigeons(), asyncio.Event()
-    loop = Sender(database, channel, TWO_DAYS).loop(concurrency=4)
+    loop = Sender(database, channel, STATIONERY, TWO_DAYS).loop(concurrency=4)
     sizes: list[int] = []
 
     async def counted(*asked: Any) -> list[Letter]:

@@ -82,7 +82,7 @@ async def test_a_notice_is_due_when_all_it_needs_is_there_in_any_order(
         Notice(order_id, "refunded", str(order_id), money=POUNDS)
     ]
     assert due[0].order == Order(order_id, customer_id, LINES, POUNDS)
-    assert (due[0].customer.address, due[0].language) == ("ada@example.com", "es")
+    assert (due[0].customer.address, due[0].content.language) == ("ada@example.com", "es")
 
 
 async def test_a_leased_notice_is_nobody_elses(database: Database) -> None:

@@ -7,7 +7,15 @@ from common.message import Event
 from pydantic import BaseModel, ConfigDict, Field
 
 Kind = Literal[
-    "decide", "confirmed", "rejected", "expired", "cancelled", "shipped", "refunded", "reversed"
+    "welcome",
+    "decide",
+    "confirmed",
+    "rejected",
+    "expired",
+    "cancelled",
+    "shipped",
+    "refunded",
+    "reversed",
 ]
 
 

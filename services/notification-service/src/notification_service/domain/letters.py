@@ -5,15 +5,14 @@ from datetime import timedelta
 from typing import Literal, TypeAlias
 from uuid import UUID
 
+from notification_service.domain import words
 from notification_service.domain.notices import Notice, NoticeKey, Order
+from notification_service.domain.words import Content
 from notification_service.messages import (
     NotificationFailed,
     NotificationSent,
     NotificationSuppressed,
 )
-
-LANGUAGES = frozenset({"en", "es"})
-DEFAULT_LANGUAGE = "en"
 
 FIRST_DELAY = timedelta(seconds=1)
 """A grey-listing or restarting mail server is often back within seconds."""
@@ -45,10 +44,15 @@ class Letter:
     """By `time.monotonic()`: afterwards another process may send it."""
 
     @property
-    def language(self) -> str:
-        """The customer's language if we speak it, else English."""
-        asked = self.customer.language.partition("-")[0].lower()
-        return asked if asked in LANGUAGES else DEFAULT_LANGUAGE
+    def content(self) -> Content:
+        """What it says, and in which language."""
+        return Content(
+            kind=self.notice.kind,
+            language=words.spoken(self.customer.language),
+            name=self.customer.name,
+            order=self.order,
+            money=self.notice.money,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ def _ended(
         "kind": notice.kind,
         "subject": notice.subject,
         "channel": "email",
-        "language": letter.language,
+        "language": letter.content.language,
         "template": notice.kind,
     }
     event: NotificationSent | NotificationFailed | NotificationSuppressed

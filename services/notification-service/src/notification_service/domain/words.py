@@ -1,111 +1,103 @@
-"""What a letter says, in the customer's language."""
+"""What a letter is made of, and how amounts and dates are written in its language."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Literal, TypeAlias
+from uuid import UUID
 
-from notification_service.domain.letters import Letter
+from babel import Locale, dates, numbers
+
+from notification_service.domain.notices import Order
 from notification_service.messages import Kind, Money
+
+Language: TypeAlias = Literal["en", "es"]
+LANGUAGES: tuple[Language, ...] = ("en", "es")
+DEFAULT_LANGUAGE: Language = "en"
 
 _EXPONENTS: Mapping[str, int] = {
     **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split(), 0),
     **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
 }
-"""ISO 4217's minor units where they are not the usual two."""
+"""ISO 4217's minor units where they are not the usual two; CLDR's are those of cash."""
 
-_NEWS: Mapping[str, Mapping[Kind, tuple[str, str]]] = {
-    "en": {
-        "decide": (
-            "Only part of your order is in stock",
-            (
-                "Not everything you ordered is in stock. Please tell us whether to send what"
-                " we have or to cancel the order."
-            ),
-        ),
-        "confirmed": (
-            "Your order is confirmed",
-            "Thank you: we have everything you ordered and your payment is authorised.",
-        ),
-        "rejected": (
-            "We could not accept your order",
-            "We are sorry: the order could not be accepted. Nothing was charged.",
-        ),
-        "expired": (
-            "Your order has expired",
-            "The order was not confirmed in time and is closed. Nothing was charged.",
-        ),
-        "cancelled": (
-            "Your order is cancelled",
-            "The order is cancelled. Whatever was paid goes back to you.",
-        ),
-        "shipped": ("Your order is on its way", "The order has left our shop."),
-        "refunded": ("Your refund", "We have given back {money}."),
-        "reversed": (
-            "Your payment was given back",
-            "A payment of {money} arrived after the order was closed. We have given it back.",
-        ),
-    },
-    "es": {
-        "decide": (
-            "Solo tenemos parte de su pedido",
-            (
-                "No tenemos todo lo que ha pedido. Díganos si enviamos lo que hay o si cancelamos"
-                " el pedido."
-            ),
-        ),
-        "confirmed": (
-            "Su pedido está confirmado",
-            "Gracias: tenemos todo lo que ha pedido y su pago está autorizado.",
-        ),
-        "rejected": (
-            "No hemos podido aceptar su pedido",
-            "Lo sentimos: no hemos podido aceptar el pedido. No se ha cobrado nada.",
-        ),
-        "expired": (
-            "Su pedido ha caducado",
-            "El pedido no se confirmó a tiempo y está cerrado. No se ha cobrado nada.",
-        ),
-        "cancelled": (
-            "Su pedido está cancelado",
-            "El pedido está cancelado. Le devolvemos todo lo que haya pagado.",
-        ),
-        "shipped": ("Su pedido está en camino", "El pedido ha salido de nuestra tienda."),
-        "refunded": ("Su reembolso", "Le hemos devuelto {money}."),
-        "reversed": (
-            "Le hemos devuelto su pago",
-            "Un pago de {money} llegó cuando el pedido ya estaba cerrado. Se lo hemos devuelto.",
-        ),
-    },
-}
+_REMEMBERED = 4096
+"""Prices repeat from order to order, and to write one costs as much as the rest of a letter."""
 
-_FRAME: Mapping[str, tuple[str, str, str]] = {
-    "en": ("Hello,", "Order", "Total"),
-    "es": ("Hola:", "Pedido", "Total"),
-}
+_NAME = re.compile(r"[^\W\d_][\w '\N{RIGHT SINGLE QUOTATION MARK}-]{0,39}")
+"""A name that greets; anyone can register anybody's address, so it must not carry a message."""
+
+_UUID7 = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a letter is to say."""
+
+    kind: Kind
+    language: Language
+    name: str | None = field(default=None, repr=False)
+    order: Order | None = None
+    money: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A letter's subject line and body."""
+    """A letter's subject line and body, as plain text and as HTML."""
 
     subject: str
     body: str
+    html: str
 
 
-def write(letter: Letter) -> Text:
-    """Put a notice into words, with the order's lines and total below."""
-    language = letter.language
-    subject, news = _NEWS[language][letter.notice.kind]
-    greeting, order, total = _FRAME[language]
-    if letter.notice.money is not None:
-        news = news.format(money=amount(letter.notice.money))
-    goods = [f"  {line.quantity} x {line.sku}" for line in letter.order.lines]
-    sum_line = f"{total}: {amount(letter.order.total)}"
-    order_line = f"{order} {letter.order.order_id}"
-    return Text(subject, "\n".join([greeting, "", news, "", order_line, *goods, sum_line, ""]))
+def spoken(tag: str) -> Language:
+    """Choose the language asked for if we speak it, else English."""
+    asked = tag.partition("-")[0].lower()
+    return next((language for language in LANGUAGES if language == asked), DEFAULT_LANGUAGE)
 
 
-def amount(money: Money) -> str:
+def greeted(name: str | None) -> str | None:
+    """Answer the name if it can be one."""
+    return name if name and _NAME.fullmatch(name) else None
+
+
+@lru_cache(_REMEMBERED)
+def amount(minor: int, currency: str, language: Language) -> str:
     """Write minor units as people do, by the currency's own exponent."""
-    exponent = _EXPONENTS.get(money.currency, 2)
-    whole, minor = divmod(money.amount, 10**exponent)
-    return f"{whole:,}" + (f".{minor:0{exponent}d}" if exponent else "") + f" {money.currency}"
+    exponent = _EXPONENTS.get(currency, 2)
+    return numbers.format_currency(
+        Decimal(minor).scaleb(-exponent),
+        currency,
+        _pattern(exponent, language),
+        locale=language,
+        currency_digits=False,
+    )
+
+
+def money(paid: Money, language: Language) -> str:
+    """Write an amount of money."""
+    return amount(paid.amount, paid.currency, language)
+
+
+@lru_cache(_REMEMBERED)
+def day(when: date, language: Language) -> str:
+    """Write a date with the month's name."""
+    return dates.format_date(when, "long", locale=language)
+
+
+def placed_on(order_id: UUID, language: Language) -> str | None:
+    """Write the day that is in an order's id, if its id tells the time."""
+    if order_id.version != _UUID7:
+        return None
+    moment = datetime.fromtimestamp((order_id.int >> 80) / 1000, UTC)
+    return day(moment.date(), language)
+
+
+@lru_cache
+def _pattern(exponent: int, language: Language) -> str:
+    usual = str(Locale.parse(language).currency_formats["standard"].pattern)
+    digits = "." + "0" * exponent if exponent else ""
+    return usual.replace(".00", digits)

@@ -1,4 +1,4 @@
-"""Sends what is due."""
+"""Sends the letters that are due."""
 
 import time
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from common.database import Database
 from common.due import DueLoop
 
 from notification_service import handlers
-from notification_service.channels import Channel
-from notification_service.domain import words
+from notification_service.channels.mail import Channel
+from notification_service.channels.stationery import Stationery
 from notification_service.domain.letters import Attempt, Delivered, Letter, Untried, Unwanted
 from notification_service.store import letters as letter_store
 
@@ -35,6 +35,7 @@ class Sender:
 
     database: Database
     channel: Channel
+    stationery: Stationery
     give_up_after: timedelta
 
     def loop(self, *, concurrency: int) -> DueLoop[Letter, Attempt]:
@@ -61,7 +62,8 @@ class Sender:
         address = letter.customer.address
         if address is None:
             return Unwanted("customer_erased")
-        delivery = await self.channel.deliver(letter.notice, words.write(letter), address)
+        text = self.stationery.write(letter.content)
+        delivery = await self.channel.deliver(letter.notice, text, address)
         if not isinstance(delivery, Delivered):
             _log.warning(
                 "e-mail not delivered",

@@ -150,6 +150,7 @@ class Email:
         message["X-Pedido-Subject"] = notice.subject or "-"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(text.body)
+        message.add_alternative(text.html, subtype="html")
         return message
 
     async def _hand_over(self, message: EmailMessage, *, fresh: bool) -> Delivered:

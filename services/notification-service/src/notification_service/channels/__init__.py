@@ -1,0 +1,1 @@
+"""Ways out: how a text or an event reaches somebody."""
