@@ -1,7 +1,7 @@
 """What is asked of the provider next, and what each event does to a payment in each state."""
 
 from dataclasses import replace
-from itertools import product
+from itertools import permutations, product
 from uuid import UUID
 
 import pytest
@@ -10,6 +10,7 @@ from payment_service.consumers import DECISIONS
 from payment_service.domain.payment import (
     Attempt,
     Book,
+    Goods,
     Have,
     Kind,
     Operation,
@@ -43,7 +44,8 @@ SMALLER = Money(amount=678, currency="GBP")
 
 BLANK = Payment(ORDER)
 PLACED = replace(BLANK, amount=2208, currency="GBP", payment_method="pm_ok")
-AUTHORIZED = replace(PLACED, wanted=Wanted.AUTHORIZED, have=Have.AUTHORIZED, intent_id="pi_1")
+WHOLE = replace(PLACED, goods=Goods.WHOLE)
+AUTHORIZED = replace(WHOLE, wanted=Wanted.AUTHORIZED, have=Have.AUTHORIZED, intent_id="pi_1")
 CAPTURED = replace(AUTHORIZED, wanted=Wanted.CAPTURED, have=Have.CAPTURED, captured=2208)
 ASKED = Refund(REFUND, 678)
 PAIRS = list(product(Wanted, Have))
@@ -61,23 +63,28 @@ NEXT = {
 
 @pytest.mark.parametrize(("wanted", "have"), PAIRS)
 def test_each_pair_of_wanted_and_had_leads_to_one_operation(wanted: Wanted, have: Have) -> None:
-    payment = replace(PLACED, wanted=wanted, have=have)
+    payment = replace(WHOLE, wanted=wanted, have=have)
 
     assert next_operation(payment) == NEXT.get((wanted, have))
 
 
 @pytest.mark.parametrize(("wanted", "have"), PAIRS)
-def test_without_amount_and_method_nothing_is_authorised(wanted: Wanted, have: Have) -> None:
+def test_without_amount_method_and_goods_nothing_is_authorised(wanted: Wanted, have: Have) -> None:
     expected = None if have is Have.NONE else NEXT.get((wanted, have))
 
-    payment = replace(PLACED, wanted=wanted, have=have)
-    for unplaced in (replace(payment, amount=None), replace(payment, payment_method=None)):
+    payment = replace(WHOLE, wanted=wanted, have=have)
+    for unplaced in (
+        replace(payment, amount=None),
+        replace(payment, payment_method=None),
+        replace(payment, goods=Goods.UNKNOWN),
+        replace(payment, goods=Goods.PART),
+    ):
         assert next_operation(unplaced) == expected
 
 
 @pytest.mark.parametrize(("wanted", "have"), PAIRS)
 def test_a_refund_asked_for_comes_first_while_money_is_captured(wanted: Wanted, have: Have) -> None:
-    payment = replace(PLACED, wanted=wanted, have=have, refunds=(ASKED,))
+    payment = replace(WHOLE, wanted=wanted, have=have, refunds=(ASKED,))
 
     expected = Operation(Kind.REFUND, REFUND) if have is Have.CAPTURED else NEXT.get((wanted, have))
     assert next_operation(payment) == expected
@@ -87,15 +94,19 @@ def waiting(payment: Payment, kind: Kind, *, calls: int, refund: UUID | None = N
     return replace(payment, attempt=Attempt(Operation(kind, refund), calls=calls))
 
 
-RESERVED = replace(BLANK, wanted=Wanted.AUTHORIZED)
-DUE = waiting(replace(PLACED, wanted=Wanted.AUTHORIZED), Kind.AUTHORIZE, calls=0)
+RESERVED = replace(BLANK, wanted=Wanted.AUTHORIZED, goods=Goods.WHOLE)
+DUE = waiting(replace(WHOLE, wanted=Wanted.AUTHORIZED), Kind.AUTHORIZE, calls=0)
 CALLED = waiting(DUE, Kind.AUTHORIZE, calls=1)
-CLOSED = replace(PLACED, wanted=Wanted.CLOSED, answered=True)
+AGREED = replace(DUE, amount=678, goods=Goods.AGREED)
+CLOSED = replace(WHOLE, wanted=Wanted.CLOSED, answered=True)
 
 STATES = {
     "never seen": BLANK,
     "placed": PLACED,
     "reserved first": RESERVED,
+    "partly there": replace(PLACED, goods=Goods.PART),
+    "confirmed first": replace(PLACED, wanted=Wanted.CAPTURED),
+    "agreed": AGREED,
     "authorisation due": DUE,
     "authorising": CALLED,
     "authorised": AUTHORIZED,
@@ -132,18 +143,21 @@ EVENTS: dict[str, Event] = {
 
 TABLE = """
 state              | placed   | reserved | partial| amended  | confirmed| closing      | refund
-never seen         | -        | -        | =      | -        | -        | answered     | refused
-placed             | stale    | AUTHORIZE| =      | AUTHORIZE| AUTHORIZE| answered     | refused
-reserved first     | AUTHORIZE| stale    | =      | stale    | -        | answered     | refused
-authorisation due  | stale    | stale    | =      | stale    | AUTHORIZE| answered     | refused
-authorising        | stale    | stale    | =      | stale    | AUTHORIZE| AUTHORIZE    | refused
-authorised         | stale    | stale    | =      | stale    | CAPTURE  | VOID         | refused
-declined           | stale    | stale    | =      | stale    | -        | answered     | refused
-capturing          | stale    | stale    | =      | stale    | stale    | CAPTURE      | refused
-capture failed     | stale    | stale    | =      | stale    | stale    | VOID         | refused
-captured           | stale    | stale    | =      | stale    | stale    | REFUND       | REFUND
-refunding          | stale    | stale    | =      | stale    | stale    | REFUND       | stale
-all refunded       | stale    | stale    | =      | stale    | stale    | answered     | stale
+never seen         | -        | -        | -      | -        | -        | answered     | refused
+placed             | stale    | AUTHORIZE| -      | AUTHORIZE| -        | answered     | refused
+reserved first     | AUTHORIZE| stale    | stale  | -        | -        | answered     | refused
+partly there       | stale    | stale    | stale  | AUTHORIZE| -        | answered     | refused
+confirmed first    | stale    | AUTHORIZE| -      | AUTHORIZE| stale    | answered     | refused
+agreed             | stale    | stale    | stale  | stale    | AUTHORIZE| answered     | refused
+authorisation due  | stale    | stale    | stale  | AUTHORIZE| AUTHORIZE| answered     | refused
+authorising        | stale    | stale    | stale  | stale    | AUTHORIZE| AUTHORIZE    | refused
+authorised         | stale    | stale    | stale  | stale    | CAPTURE  | VOID         | refused
+declined           | stale    | stale    | stale  | stale    | -        | answered     | refused
+capturing          | stale    | stale    | stale  | stale    | stale    | CAPTURE      | refused
+capture failed     | stale    | stale    | stale  | stale    | stale    | VOID         | refused
+captured           | stale    | stale    | stale  | stale    | stale    | REFUND       | REFUND
+refunding          | stale    | stale    | stale  | stale    | stale    | REFUND       | stale
+all refunded       | stale    | stale    | stale  | stale    | stale    | answered     | stale
 closing            | stale    | stale    | stale  | stale    | stale    | =            | refused
 closed             | stale    | stale    | stale  | stale    | stale    | answered     | refused
 closed and refunded| stale    | stale    | stale  | stale    | stale    | answered     | refused
@@ -202,31 +216,45 @@ def test_every_closing_closes_alike(
 
 
 def decided(payment: Payment, *events: Event) -> tuple[Payment, list[object]]:
-    book, said = Book({ORDER: payment}), list[object]()
-    for event in events:
-        outcome = DECISIONS[type(event)](book, event)
-        if isinstance(outcome, Outcome):
-            said.extend(outcome.events)
-            book.payments |= {p.order_id: p for p in outcome.changes if isinstance(p, Payment)}
+    book = Book({ORDER: payment})
+    said = [each for event in events for each in decided_into(book, event)]
     return book.of(ORDER), said
 
 
-@pytest.mark.parametrize(
-    "events",
-    [("amended", "placed"), ("placed", "amended"), ("placed", "partial", "amended")],
-    ids=["amended first", "placed first", "as it happens"],
-)
+def decided_into(book: Book, event: Event) -> tuple[object, ...]:
+    outcome = DECISIONS[type(event)](book, event)
+    if not isinstance(outcome, Outcome):
+        return ()
+    book.payments |= {p.order_id: p for p in outcome.changes if isinstance(p, Payment)}
+    return outcome.events
+
+
+FACTS = ("placed", "partial", "amended", "confirmed", "reserved")
+"""All of an amended order, and what a restored inventory may say of it."""
+
+
+@pytest.mark.parametrize("events", [*permutations(FACTS)], ids=" ".join)
 def test_the_amended_total_is_what_is_due_in_any_order(events: tuple[str, ...]) -> None:
     payment, _ = decided(BLANK, *(EVENTS[event] for event in events))
 
-    assert (payment.amount, payment.payment_method) == (678, "pm_ok")
+    assert (payment.amount, payment.payment_method) == (SMALLER.amount, "pm_ok")
     assert payment.attempt == Attempt(Operation(Kind.AUTHORIZE))
+    assert payment.wanted is Wanted.CAPTURED
 
 
-def test_a_partial_reservation_never_makes_anything_due() -> None:
-    payment, _ = decided(BLANK, EVENTS["placed"], EVENTS["partial"])
+@pytest.mark.parametrize(
+    "events", [*permutations(("placed", "partial", "confirmed"))], ids=" ".join
+)
+def test_only_the_customer_makes_a_part_of_an_order_due(events: tuple[str, ...]) -> None:
+    payment, _ = decided(BLANK, *(EVENTS[event] for event in events), EVENTS["reserved"])
 
     assert payment.attempt is None
+
+
+def test_the_amended_total_comes_too_late_for_a_provider_that_was_asked() -> None:
+    payment, _ = decided(CALLED, EVENTS["amended"])
+
+    assert payment == CALLED
 
 
 def test_the_answer_for_an_order_never_placed_names_no_payment() -> None:

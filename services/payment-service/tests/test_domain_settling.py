@@ -20,6 +20,7 @@ from payment_service.domain.answers import (
 )
 from payment_service.domain.payment import (
     Attempt,
+    Goods,
     Have,
     Kind,
     Operation,
@@ -41,7 +42,7 @@ PATIENCE = Patience(
     late_look=timedelta(seconds=600),
 )
 
-PLACED = Payment(ORDER, amount=2208, currency="GBP", payment_method="pm_ok")
+PLACED = Payment(ORDER, goods=Goods.WHOLE, amount=2208, currency="GBP", payment_method="pm_ok")
 AUTHORIZED = replace(PLACED, have=Have.AUTHORIZED, intent_id="pi_1")
 CAPTURED = replace(AUTHORIZED, have=Have.CAPTURED, captured=2208)
 CLOSE = Refund(PLACED.close_refund_id, 2208)

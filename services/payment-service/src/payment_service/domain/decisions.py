@@ -8,11 +8,13 @@ from common.message import Outcome, Stale
 
 from payment_service.domain.payment import (
     Book,
+    Goods,
     Have,
     Payment,
     Refund,
     RefundStatus,
     Wanted,
+    at_least_authorized,
     conclude,
 )
 from payment_service.messages import (
@@ -41,30 +43,38 @@ def place(book: Book, order: OrderPlaced) -> Outcome | Stale:
 
 
 def reserve(book: Book, stock: StockReserved) -> Outcome | Stale:
-    """Want the money held, now that the stock is."""
+    """Want the money held, now that the stock is; unless a part of it is for the customer to say.
+
+    An inventory that lost its database may find the whole where it had found a part before.
+    """
     payment = book.of(stock.order_id)
-    if payment.wanted is not Wanted.NONE:
-        return Stale("wanted already, or over")
-    return conclude(payment, replace(payment, wanted=Wanted.AUTHORIZED))
+    if payment.wanted is Wanted.CLOSED or payment.goods is not Goods.UNKNOWN:
+        return Stale("counted already, or over")
+    wanted = at_least_authorized(payment.wanted)
+    return conclude(payment, replace(payment, goods=Goods.WHOLE, wanted=wanted))
 
 
 def wait(book: Book, stock: StockPartiallyReserved) -> Outcome | Stale:
-    """Do nothing: the customer's decision makes the payment due, or ends it."""
-    if book.of(stock.order_id).wanted is Wanted.CLOSED:
-        return Stale("over before the stock was counted")
-    return Outcome()
+    """Make nothing due: the customer's decision does, or it ends the order."""
+    payment = book.of(stock.order_id)
+    if payment.wanted is Wanted.CLOSED or payment.goods is not Goods.UNKNOWN:
+        return Stale("counted already, or over")
+    return conclude(payment, replace(payment, goods=Goods.PART))
 
 
 def amend(book: Book, order: OrderLinesAmended) -> Outcome | Stale:
-    """Want the new total held instead of the first one."""
+    """Want the new total held instead of the first one, whatever was heard before it."""
     payment = book.of(order.order_id)
-    if payment.wanted is not Wanted.NONE:
-        return Stale("wanted already, or over")
+    if payment.wanted is Wanted.CLOSED or payment.goods is Goods.AGREED:
+        return Stale("amended already, or over")
+    if payment.was_asked_for:
+        return Stale("the provider was asked for the first total")
     amended = replace(
         payment,
+        goods=Goods.AGREED,
         amount=order.total.amount,
         currency=order.total.currency,
-        wanted=Wanted.AUTHORIZED,
+        wanted=at_least_authorized(payment.wanted),
     )
     return conclude(payment, amended)
 

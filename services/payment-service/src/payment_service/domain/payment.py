@@ -24,6 +24,17 @@ class Wanted(StrEnum):
     CLOSED = "CLOSED"
 
 
+class Goods(StrEnum):
+    """How much of the order there is to be paid for."""
+
+    UNKNOWN = "UNKNOWN"
+    WHOLE = "WHOLE"
+    PART = "PART"
+    """The customer decides: neither the first total nor another is due."""
+    AGREED = "AGREED"
+    """The customer takes a part, for the amended total."""
+
+
 class Have(StrEnum):
     """What the provider is known to have done; a partial refund leaves it CAPTURED."""
 
@@ -99,6 +110,7 @@ class Payment:
     """Who may look at it."""
     wanted: Wanted = Wanted.NONE
     have: Have = Have.NONE
+    goods: Goods = Goods.UNKNOWN
     amount: int | None = None
     currency: str | None = None
     payment_method: str | None = None
@@ -129,7 +141,8 @@ class Payment:
     @property
     def is_placed(self) -> bool:
         """Whether all that an authorisation needs is known."""
-        return self.amount is not None and self.payment_method is not None
+        is_agreed = self.goods in {Goods.WHOLE, Goods.AGREED}
+        return is_agreed and self.amount is not None and self.payment_method is not None
 
     @property
     def asked(self) -> Refund | None:
@@ -146,6 +159,11 @@ class Payment:
     def in_flight(self) -> bool:
         """Whether the provider may be working, or may have worked, on the attempt."""
         return self.attempt is not None and self.attempt.calls > 0
+
+    @property
+    def was_asked_for(self) -> bool:
+        """Whether the provider may know the amount: then no other can be asked for."""
+        return self.have is not Have.NONE or self.in_flight
 
     @property
     def waits(self) -> bool:
@@ -198,6 +216,11 @@ def conclude(before: Payment, after: Payment, *said: Event) -> Outcome:
         after = replace(after, answer_owed=False, answered=True)
         said = (*said, voided(after, nothing_held=True))
     return Outcome((after,) if after != before else (), said)
+
+
+def at_least_authorized(wanted: Wanted) -> Wanted:
+    """Want the money held, or more if more is wanted already."""
+    return Wanted.AUTHORIZED if wanted is Wanted.NONE else wanted
 
 
 def voided(payment: Payment, *, nothing_held: bool) -> PaymentVoided:

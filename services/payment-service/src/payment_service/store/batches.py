@@ -14,6 +14,7 @@ from payment_service.domain.payment import (
     AT_ONCE,
     Attempt,
     Book,
+    Goods,
     Have,
     Kind,
     Operation,
@@ -57,7 +58,7 @@ async def _lock_known(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, 
         SELECT order_id, customer_id, wanted, have, amount, currency, payment_method, intent_id,
                code, captured, refunded, answer_owed, answered, operation, refund_id, attempt,
                calls, in_doubt, looks, called_at, last_call_at, lease_token, cause_id,
-               correlation_id, traceparent
+               correlation_id, traceparent, goods
           FROM payments WHERE order_id = ANY($1::uuid[]) ORDER BY order_id FOR UPDATE
         """,
         order_ids,
@@ -88,6 +89,7 @@ def _payment(row: asyncpg.Record, refunds: Sequence[Refund]) -> Payment:
         customer_id=row["customer_id"],
         wanted=Wanted(row["wanted"]),
         have=Have(row["have"]),
+        goods=Goods(row["goods"]),
         amount=row["amount"],
         currency=row["currency"],
         payment_method=row["payment_method"],
@@ -142,17 +144,17 @@ UPDATE payments AS p
        called_at = n.called_at, last_call_at = n.last_call_at, lease_token = n.lease_token,
        next_at = CASE WHEN n.operation IS NOT NULL THEN coalesce(now() + n.delay, p.next_at) END,
        cause_id = n.cause_id, correlation_id = n.correlation_id, traceparent = n.traceparent,
-       updated_at = now()
+       goods = n.goods, updated_at = now()
   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[],
               $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::boolean[],
               $12::boolean[], $13::text[], $14::uuid[], $15::integer[], $16::integer[],
               $17::boolean[], $18::integer[], $19::timestamptz[], $20::timestamptz[],
               $21::uuid[], $22::interval[], $23::uuid[], $24::text[], $25::text[],
-              $26::uuid[])
+              $26::uuid[], $27::text[])
        AS n (order_id, wanted, have, amount, currency, payment_method, intent_id, code,
              captured, refunded, answer_owed, answered, operation, refund_id, attempt, calls,
              in_doubt, looks, called_at, last_call_at, lease_token, delay, cause_id,
-             correlation_id, traceparent, customer_id)
+             correlation_id, traceparent, customer_id, goods)
  WHERE p.order_id = n.order_id
 """
 
@@ -175,6 +177,7 @@ def _row(payment: Payment) -> tuple[object, ...]:
         payment.delay,
         *_cause_row(payment.cause),
         payment.customer_id,
+        payment.goods,
     )
 
 
