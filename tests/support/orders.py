@@ -21,7 +21,16 @@ from common.message import Event, uuid7
 from common.settings import PostgresSettings
 from common.shell import Shell
 from order_service import consumers, handlers
-from order_service.domain import CancelOrder, Order, Orders, Patience, PlaceOrder, WantedLine
+from order_service.domain import (
+    CancelOrder,
+    Order,
+    Orders,
+    Patience,
+    PlaceOrder,
+    RequestRefund,
+    ReturnedLine,
+    WantedLine,
+)
 from order_service.messages import (
     Money,
     PaymentAuthorized,
@@ -103,6 +112,28 @@ class OrderDesk:
                 order_id=order_id, amount=Money(amount=order.total, currency=order.currency)
             ),
         )
+
+    async def refund(
+        self,
+        order_id: UUID,
+        *,
+        amount: int | None = None,
+        lines: tuple[ReturnedLine, ...] = (),
+        restock: bool = False,
+    ) -> UUID:
+        """Have staff give money back, and answer the refund's id."""
+        command = RequestRefund(
+            refund_id=uuid7(),
+            order_id=order_id,
+            by=uuid7(),
+            reason="damaged",
+            amount=Money(amount=amount, currency="GBP") if amount else None,
+            lines=lines,
+            restock=restock,
+        )
+        async with self.database.transaction() as tx:
+            await handlers.request_refund(tx, command, patience=self.patience)
+        return command.refund_id
 
     def shell(self) -> Shell[Orders]:
         """Make what the consumer runs its batches through."""

@@ -20,6 +20,7 @@ REFRESH = {"refreshToken": "a" * 43}
 BODIES: dict[str, dict[str, Any]] = {
     ORDERS: {"items": [{"sku": "TEA", "quantity": 1}]},
     f"{ORDERS}/{ID}/cancel": {},
+    f"{ORDERS}/{ID}/refunds": {"amount": {"amount": 1, "currency": "GBP"}, "reason": "x"},
     f"{API}/auth/register": LOGIN,
     f"{API}/auth/login": LOGIN,
     f"{API}/auth/refresh": REFRESH,
@@ -35,6 +36,8 @@ OF_AN_ORDER = [
     ("GET", f"{ORDERS}/{ID}/status"),
     ("GET", f"{ORDERS}/{ID}/timeline"),
     ("GET", f"{SAGAS}/{ID}"),
+    ("GET", f"{ORDERS}/{ID}/refunds"),
+    ("GET", f"{ORDERS}/{ID}/refunds/{{refund_id}}"),
     ("POST", f"{ORDERS}/{ID}/ship"),
     ("POST", f"{ORDERS}/{ID}/deliver"),
     *(("POST", path) for path in BODIES if ID in path),

@@ -181,7 +181,9 @@ async def test_an_order_cancelled_after_its_capture_shows_what_was_given_back(
 
     await desk.hear(
         StockReleased(order_id=order_id, closing=True),
-        PaymentRefunded(order_id=order_id, refund_id=uuid7(), cumulative=TOTAL, closing=True),
+        PaymentRefunded(
+            order_id=order_id, refund_id=uuid7(), amount=TOTAL, cumulative=TOTAL, closing=True
+        ),
     )
 
     order = await desk.order(order_id)

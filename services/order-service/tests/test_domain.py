@@ -204,7 +204,12 @@ def test_the_closing_that_is_said_again_says_the_same() -> None:
         ((RELEASED,), "payment_unanswered"),
         ((VOIDED,), "stock_unanswered"),
         (
-            (RELEASED, RefundFailed(order_id=ID, refund_id=ID, code="x", closing=True)),
+            (
+                RELEASED,
+                RefundFailed(
+                    order_id=ID, refund_id=ID, amount=CAPTURED.amount, code="x", closing=True
+                ),
+            ),
             "refund_failed",
         ),
     ],
@@ -264,7 +269,9 @@ def test_a_stuck_order_can_still_be_cancelled() -> None:
 def test_a_completed_order_that_is_cancelled_is_unsettled_until_both_have_answered() -> None:
     completed = after(pending(), AUTHORISED, COMMITTED, CAPTURED)
     command = CancelOrder(ID, "customer", CUSTOMER)
-    refunded = PaymentRefunded(order_id=ID, refund_id=ID, cumulative=CAPTURED.amount, closing=True)
+    refunded = PaymentRefunded(
+        order_id=ID, refund_id=ID, amount=CAPTURED.amount, cumulative=CAPTURED.amount, closing=True
+    )
 
     closing = said(completed, cancel(completed, command), NOW + MINUTE)
     ended = after(closing, RELEASED, refunded, at=NOW + 2 * MINUTE)

@@ -58,9 +58,13 @@ FACTS: dict[str, Event] = {
     "CF": PaymentCaptureFailed(order_id=ID, code="expired_card"),
     "V+": PaymentVoided(order_id=ID, closing=True),
     "Vo": PaymentVoided(order_id=ID, closing=False),
-    "F+": PaymentRefunded(order_id=ID, refund_id=REFUND, cumulative=TOTAL, closing=True),
-    "Rf": PaymentRefunded(order_id=ID, refund_id=REFUND, cumulative=PART, closing=False),
-    "FF": RefundFailed(order_id=ID, refund_id=REFUND, code="expired", closing=False),
+    "F+": PaymentRefunded(
+        order_id=ID, refund_id=REFUND, amount=TOTAL, cumulative=TOTAL, closing=True
+    ),
+    "Rf": PaymentRefunded(
+        order_id=ID, refund_id=REFUND, amount=PART, cumulative=PART, closing=False
+    ),
+    "FF": RefundFailed(order_id=ID, refund_id=REFUND, amount=PART, code="expired", closing=False),
     "La": LatePaymentReversed(order_id=ID, amount=TOTAL),
 }
 """The facts that are heard; + means that it answers a closing."""
@@ -266,6 +270,8 @@ def test_money_that_is_not_the_orders_own_is_no_capture(money: Money) -> None:
     "money", [Money(amount=2209, currency="GBP"), Money(amount=1, currency="EUR")]
 )
 def test_more_than_the_order_costs_is_never_refunded(money: Money) -> None:
-    refund = PaymentRefunded(order_id=ID, refund_id=REFUND, cumulative=money, closing=False)
+    refund = PaymentRefunded(
+        order_id=ID, refund_id=REFUND, amount=money, cumulative=money, closing=False
+    )
 
     assert hear(order("COMPLETED", "COMMITTED", "CAPTURED", "-"), refund)[0] == "impossible"

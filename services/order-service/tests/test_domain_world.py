@@ -102,7 +102,9 @@ class Till:
         if not captured:
             return [PaymentVoided(order_id=order_id, closing=True)]
         return [
-            PaymentRefunded(order_id=order_id, refund_id=uuid7(), cumulative=TOTAL, closing=True)
+            PaymentRefunded(
+                order_id=order_id, refund_id=uuid7(), amount=TOTAL, cumulative=TOTAL, closing=True
+            )
         ]
 
 

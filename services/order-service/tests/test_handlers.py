@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -14,6 +15,8 @@ from order_service.domain import (
     Health,
     Placed,
     PlaceOrder,
+    RefundState,
+    ReturnedLine,
     Status,
     WantedLine,
 )
@@ -25,6 +28,7 @@ from order_service.messages import (
     PaymentDeclined,
     PaymentRefunded,
     PaymentVoided,
+    RefundFailed,
     StockCommitted,
     StockPartiallyReserved,
     StockRejected,
@@ -175,14 +179,33 @@ async def tell_every_story(desk: OrderDesk) -> None:
     await desk.hear(StockPartiallyReserved(order_id=partly))
     await desk.cancel(refunded)
     await desk.hear(
-        PaymentRefunded(order_id=refunded, refund_id=late, cumulative=TOTAL, closing=True)
+        PaymentRefunded(
+            order_id=refunded, refund_id=late, amount=TOTAL, cumulative=TOTAL, closing=True
+        )
     )
+    await tell_of_refunds(desk, completed)
     await desk.move(expired, "deadline_at", timedelta(hours=-1))
     await desk.move(stuck, "stuck_at", timedelta(hours=-1))
     async with desk.database.transaction() as tx:
         assert await handlers.expire_orders(tx, limit=10, patience=desk.patience) == 1
         assert await handlers.call_stuck(tx, limit=10, patience=desk.patience) == 1
     await desk.move(expired, "deadline_at", timedelta(hours=1))
+
+
+async def tell_of_refunds(desk: OrderDesk, order_id: UUID) -> None:
+    """Have one refund of each state: by lines, by amount, and one that fails."""
+    first = await desk.refund(order_id, lines=(ReturnedLine(1, 2),), restock=True)
+    second = await desk.refund(order_id, amount=100)
+    await desk.refund(order_id, amount=10)
+    part = Money(amount=510, currency="GBP")
+    await desk.hear(
+        PaymentRefunded(
+            order_id=order_id, refund_id=first, amount=part, cumulative=part, closing=False
+        ),
+        RefundFailed(
+            order_id=order_id, refund_id=second, amount=part, code="expired_card", closing=False
+        ),
+    )
 
 
 async def rebuild(desk: OrderDesk) -> int:
@@ -202,6 +225,7 @@ async def test_the_projection_can_be_made_anew_from_the_histories(
     monkeypatch.setattr("order_service.handlers.projection.BATCH", 4)
     await tell_every_story(desk)
     live = await desk.rows("SELECT * FROM orders ORDER BY order_id")
+    given_back = await desk.rows("SELECT * FROM refunds ORDER BY refund_id")
     async with desk.database.transaction() as tx:
         await tx.execute(
             "DELETE FROM orders"
@@ -209,8 +233,15 @@ async def test_the_projection_can_be_made_anew_from_the_histories(
             else "UPDATE orders SET status = 'PENDING', "
             "reason = NULL, closed_by = NULL, version = 1"
         )
+        await tx.execute(
+            "DELETE FROM refunds"
+            if lost == "rows lost"
+            else "UPDATE refunds SET state = 'REQUESTED', code = NULL, amount = 1"
+        )
 
     assert await rebuild(desk) == len(live) == 10
 
     assert await desk.rows("SELECT * FROM orders ORDER BY order_id") == live
     assert {row["saga"] for row in live} == set(Health)
+    assert await desk.rows("SELECT * FROM refunds ORDER BY refund_id") == given_back
+    assert {row["state"] for row in given_back} == set(RefundState)

@@ -220,6 +220,7 @@ class PaymentRefunded(_PaymentEvent):
     """Captured money was given back."""
 
     refund_id: UUID
+    amount: Money
     cumulative: Money
     closing: bool
 
@@ -228,6 +229,7 @@ class RefundFailed(_PaymentEvent):
     """The provider refused to give money back."""
 
     refund_id: UUID
+    amount: Money
     code: ProviderCode
     closing: bool
 

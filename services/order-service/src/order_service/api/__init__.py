@@ -4,16 +4,33 @@ from collections.abc import Mapping
 
 from fastapi import FastAPI
 
-from order_service.api import accounts, fulfilment, orders, placing, products, sagas, well_known
+from order_service.api import (
+    accounts,
+    fulfilment,
+    orders,
+    placing,
+    products,
+    refunds,
+    sagas,
+    well_known,
+)
 from order_service.api.parts import Parts as Parts
 
-ROUTERS = (placing.router, orders.router, fulfilment.router, products.router, accounts.router)
+ROUTERS = (
+    placing.router,
+    orders.router,
+    fulfilment.router,
+    refunds.router,
+    products.router,
+    accounts.router,
+)
 """Go under the API prefix."""
 
 PROBLEMS: Mapping[str, str] = {
     "email_taken": "The e-mail address has an account. Log in, or use another address.",
     "unknown_product": "A product is not in the catalogue, or not for sale.",
-    "currency_mismatch": "The products have different currencies. Order them apart.",
+    "over_refund": "More than is left of what was paid, or bought. Ask for less.",
+    "currency_mismatch": "The currencies differ. Order them apart; refund in the order's own.",
 }
 """What the codes of this service mean to its callers."""
 

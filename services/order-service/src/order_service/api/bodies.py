@@ -13,7 +13,9 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import AliasChoices, Field, ValidationError
 
-from order_service.domain import PlaceOrder, WantedLine
+from order_service.domain import PlaceOrder, RequestRefund, ReturnedLine, WantedLine
+from order_service.domain.placing import MAX_TOTAL
+from order_service.messages import Money
 
 B = TypeVar("B", bound=Body)
 
@@ -22,6 +24,9 @@ DEFAULT_PAYMENT_METHOD = "pm_card"
 
 MAX_QUANTITY = 1_000_000
 """Far above any line that was ever sold (74,215 pieces) and far below what money could overflow."""
+
+MAX_LINES = 1000
+"""Such an order takes about a fifth of the largest body that is read."""
 
 SKU = r"^[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,62}[A-Za-z0-9])?$"
 """What inventory takes into the catalogue: whatever is in it can be ordered."""
@@ -50,7 +55,7 @@ class WantedItem(Body):
 class PlaceOrderBody(Body):
     """What a customer wants; prices are ours and are never read from the client."""
 
-    items: Annotated[list[WantedItem], Field(min_length=1, max_length=1000)]
+    items: Annotated[list[WantedItem], Field(min_length=1, max_length=MAX_LINES)]
     payment_method: Annotated[
         str,
         Field(pattern=r"^pm_[A-Za-z0-9_]{1,61}$", description="a provider's token, never a card"),
@@ -78,6 +83,51 @@ class PlaceOrderBody(Body):
 
 class CancelBody(Body):
     """Nothing is to be said: an order is cancelled as a whole."""
+
+
+class WantedMoney(Body):
+    """An amount in the currency's minor units."""
+
+    amount: Annotated[int, Field(ge=1, le=MAX_TOTAL, examples=[250])]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["GBP"])]
+
+
+class ReturnedItem(Body):
+    """How much of one line of the order goes back."""
+
+    line_no: Annotated[int, Field(ge=1, le=MAX_LINES, examples=[1])]
+    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY, examples=[1])]
+
+
+class RefundBody(Body):
+    """Money to give back: an amount, or what some lines cost; exactly one of the two."""
+
+    amount: Annotated[WantedMoney | None, Field(examples=[None])] = None
+    lines: Annotated[list[ReturnedItem] | None, Field(min_length=1, max_length=MAX_LINES)] = None
+    restock: Annotated[
+        bool,
+        Field(description="Whether the lines go back on the shelf; also if the refund fails."),
+    ] = False
+    reason: Annotated[
+        str,
+        Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", examples=["damaged", "requested_by_customer"]),
+    ]
+
+    def command(self, *, refund_id: UUID, order_id: UUID, by: UUID) -> RequestRefund:
+        """Translate to the command, or refuse a body that does not say what goes back."""
+        if (self.amount is None) == (self.lines is None):
+            raise invalid(FieldError("/amount", "one_of", "name either an amount or lines"))
+        if self.restock and self.lines is None:
+            raise invalid(FieldError("/restock", "lines_missing", "name the lines to restock"))
+        return RequestRefund(
+            refund_id=refund_id,
+            order_id=order_id,
+            by=by,
+            reason=self.reason,
+            amount=Money(**self.amount.model_dump()) if self.amount else None,
+            lines=tuple(ReturnedLine(line.line_no, line.quantity) for line in self.lines or ()),
+            restock=self.restock,
+        )
 
 
 class RegisterBody(Body):

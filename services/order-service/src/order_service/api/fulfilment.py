@@ -4,6 +4,7 @@ from uuid import UUID
 
 from common.database import Transaction
 from common.http import Router
+from common.openapi import refuses
 
 from order_service import handlers
 from order_service.api.parts import PartsOf, Staff, not_found
@@ -13,7 +14,7 @@ from order_service.store import reads
 router = Router(tags=["orders"])
 
 
-@router.post("/orders/{order_id}/ship")
+@router.post("/orders/{order_id}/ship", responses=refuses(invalid_state=409))
 async def ship_order(order_id: UUID, staff: Staff, parts: PartsOf) -> OrderStatus:
     """Hand a completed order over to a carrier; asked again, the answer is the same."""
     async with parts.database.transaction() as tx:
@@ -21,7 +22,7 @@ async def ship_order(order_id: UUID, staff: Staff, parts: PartsOf) -> OrderStatu
         return await _status_of(tx, order_id)
 
 
-@router.post("/orders/{order_id}/deliver")
+@router.post("/orders/{order_id}/deliver", responses=refuses(invalid_state=409))
 async def deliver_order(order_id: UUID, staff: Staff, parts: PartsOf) -> OrderStatus:
     """Note that a shipped order reached its customer; asked again, the answer is the same."""
     async with parts.database.transaction() as tx:

@@ -9,7 +9,7 @@ from common.http import Wire
 from fastapi import Response
 from pydantic import Field
 
-from order_service.domain import Health, Status
+from order_service.domain import Health, Refund, RefundState, Status
 from order_service.idempotency import Answer
 from order_service.store.accounts import Customer
 from order_service.store.reads import Row
@@ -112,6 +112,75 @@ class OrderStatus(Wire):
             saga=Health(row["saga"]),
             updated_at=row["updated_at"],
             terminal=row["settled_at"] is not None,
+        )
+
+
+class RefundLinks(Wire):
+    """Where to go from a refund."""
+
+    self: str
+    order: str
+
+    @classmethod
+    def of(cls, prefix: str, order_id: UUID, refund_id: UUID) -> "RefundLinks":
+        """Name the routes of one refund."""
+        order = f"{prefix}/orders/{order_id}"
+        return cls(self=f"{order}/refunds/{refund_id}", order=order)
+
+
+class RefundAccepted(Wire):
+    """The refund is taken on; what becomes of it is at `links.self`."""
+
+    refund_id: UUID
+    order_id: UUID
+    state: RefundState
+    message: str
+    links: RefundLinks
+
+
+class RefundLine(Wire):
+    """How much of one line the money is for."""
+
+    line_no: int
+    sku: str
+    quantity: int
+
+
+class RefundView(Wire):
+    """Money on its way back, or back, or not: then `failureCode` says why."""
+
+    refund_id: UUID
+    order_id: UUID
+    state: RefundState
+    amount: Money
+    reason: str = Field(description="`order_closed` if a cancellation gave the money back")
+    requested_by: Literal["customer", "staff", "system"]
+    lines: list[RefundLine]
+    restock: bool
+    failure_code: str | None = Field(None, exclude_if=lambda value: value is None)
+    requested_at: datetime
+    updated_at: datetime
+    links: RefundLinks
+
+    @classmethod
+    def of(cls, refund: Refund, prefix: str) -> "RefundView":
+        """Show a refund."""
+        return cls(
+            refund_id=refund.refund_id,
+            order_id=refund.order_id,
+            state=refund.state,
+            amount=Money(amount=refund.amount, currency=refund.currency),
+            reason=refund.reason,
+            requested_by=refund.requested_by,
+            lines=[
+                RefundLine(line_no=line.line_no, sku=line.sku, quantity=line.quantity)
+                for line in refund.lines
+            ],
+            restock=refund.restock,
+            failure_code=refund.code,
+            requested_at=refund.requested_at,
+            updated_at=refund.updated_at,
+            links=RefundLinks.of(prefix, refund.order_id, refund.refund_id),
         )
 
 

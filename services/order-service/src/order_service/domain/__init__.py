@@ -26,6 +26,14 @@ from order_service.domain.placing import WantedLine as WantedLine
 from order_service.domain.placing import cancel as cancel
 from order_service.domain.placing import place as place
 from order_service.domain.placing import skus_of as skus_of
+from order_service.domain.refunds import Refund as Refund
+from order_service.domain.refunds import RefundFact as RefundFact
+from order_service.domain.refunds import RefundState as RefundState
+from order_service.domain.refunds import RequestRefund as RequestRefund
+from order_service.domain.refunds import ReturnedLine as ReturnedLine
+from order_service.domain.refunds import SoldLine as SoldLine
+from order_service.domain.refunds import fold_refunds as fold_refunds
+from order_service.domain.refunds import request_refund as request_refund
 from order_service.domain.repair import Awaited as Awaited
 from order_service.domain.repair import Repair as Repair
 from order_service.domain.repair import SagaForced as SagaForced

@@ -154,7 +154,7 @@ def refund(orders: Orders, event: PaymentRefunded) -> Outcome | Stale:
     """Count what was given back; with `closing` it is payment's answer as well."""
     order = orders.get(event.order_id)
     answers = event.closing and not order.payment_closed
-    if event.cumulative.amount <= order.amount_refunded and not answers:
+    if fold.given_back(event) in order.noted and not answers:
         return Stale("counted already")
     if event.cumulative.currency != order.currency or event.cumulative.amount > order.total:
         raise ImpossibleFact("more was refunded than the order's total, or in another currency")

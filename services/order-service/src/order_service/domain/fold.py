@@ -29,6 +29,7 @@ from order_service.messages import (
     PaymentRefunded,
     PaymentVoided,
     RefundFailed,
+    RefundRequested,
     StockCommitted,
     StockPartiallyReserved,
     StockRejected,
@@ -125,7 +126,9 @@ def _payment_voided(order: Order, voided: PaymentVoided) -> None:
 
 
 def _payment_refunded(order: Order, refunded: PaymentRefunded) -> None:
-    order.amount_refunded = refunded.cumulative.amount
+    order.noted |= {given_back(refunded)}
+    # One that was skipped at first may come after a later one that counts it in.
+    order.amount_refunded = max(order.amount_refunded, refunded.cumulative.amount)
     # What was given back had been taken, even if an operator skipped the event that said so.
     order.amount_captured = max(order.amount_captured, order.amount_refunded)
     whole = order.amount_refunded == order.amount_captured
@@ -141,8 +144,8 @@ def _late_payment_reversed(order: Order, _: LatePaymentReversed) -> None:
     order.noted |= {LATE_PAYMENT}
 
 
-def _nothing(_: Order, _failed: PaymentCaptureFailed) -> None:
-    """Keep the order as it is: what follows from the failure is said by the next event."""
+def _nothing(_: Order, _fact: PaymentCaptureFailed | RefundRequested) -> None:
+    """Keep the order as it is: what follows is the next event's to say."""
 
 
 def _confirmed(order: Order, _: OrderConfirmed) -> None:
@@ -213,6 +216,10 @@ def restocked(released: StockReleased) -> str:
     return f"restocked:{released.refund_id}"
 
 
+def given_back(refunded: PaymentRefunded) -> str:
+    return f"refunded:{refunded.refund_id}"
+
+
 def refund_failed(failed: RefundFailed) -> str:
     return f"refund_failed:{failed.refund_id}"
 
@@ -239,6 +246,7 @@ _FOLDS: Mapping[type[Any], Callable[[Order, Any], None]] = {
     LatePaymentReversed: _late_payment_reversed,
     OrderConfirmed: _confirmed,
     OrderCompleted: _completed,
+    RefundRequested: _nothing,
     OrderShipped: _shipped,
     OrderDelivered: _delivered,
     OrderRejected: _closed,

@@ -9,6 +9,7 @@ from order_service.handlers.orders import load_orders as load_orders
 from order_service.handlers.orders import place_orders as place_orders
 from order_service.handlers.orders import save_orders as save_orders
 from order_service.handlers.projection import rebuild_projection as rebuild_projection
+from order_service.handlers.refunds import request_refund as request_refund
 from order_service.handlers.repair import force_saga as force_saga
 from order_service.handlers.repair import resolve_saga as resolve_saga
 from order_service.handlers.repair import retry_saga as retry_saga

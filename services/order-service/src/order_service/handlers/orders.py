@@ -12,9 +12,17 @@ from common.errors import Refusal
 from common.message import Received, Said
 
 from order_service import domain
-from order_service.domain import CancelOrder, Order, Orders, Patience, Placed, PlaceOrder
+from order_service.domain import (
+    CancelOrder,
+    Order,
+    Orders,
+    Patience,
+    Placed,
+    PlaceOrder,
+    RefundFact,
+)
 from order_service.handlers import progress
-from order_service.store import catalogue
+from order_service.store import catalogue, refunds
 from order_service.store import orders as store
 
 STANDARD = Patience()
@@ -67,7 +75,20 @@ async def save_orders(tx: Transaction, orders: Orders) -> None:
     if changes:
         await store.save_orders(tx, [after for _, after in changes])
         await store.add_entries(tx, orders.entries)
+        await _save_refunds(tx, orders)
         progress.moved(changes)
+
+
+async def _save_refunds(tx: Transaction, orders: Orders) -> None:
+    facts = [
+        (entry.fact, entry.recorded_at)
+        for entry in orders.entries
+        if isinstance(entry.fact, RefundFact)
+    ]
+    if facts:
+        found = await refunds.get_refunds(tx, [fact.refund_id for fact, _ in facts])
+        known = {refund.refund_id: refund for refund in found}
+        await refunds.save_refunds(tx, domain.fold_refunds(known, facts).values())
 
 
 async def _open(tx: Transaction, placed: Sequence[Placed]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from common.database import Transaction
 
 from order_service import domain
-from order_service.domain import Patience
-from order_service.store import history
+from order_service.domain import Patience, Recorded, RefundFact
+from order_service.store import history, refunds
 from order_service.store import orders as store
 
 BATCH = 500
@@ -26,4 +27,16 @@ async def rebuild_projection(
     await history.remove_orders(tx, order_ids)
     rebuilt = [domain.refold(recorded, patience) for recorded in histories.values()]
     await store.add_orders(tx, rebuilt)
+    await _rebuild_refunds(tx, histories)
     return order_ids
+
+
+async def _rebuild_refunds(tx: Transaction, histories: Mapping[UUID, Sequence[Recorded]]) -> None:
+    facts = [
+        (each.fact, each.at)
+        for recorded in histories.values()
+        for each in recorded
+        if isinstance(each.fact, RefundFact)
+    ]
+    await refunds.remove_refunds(tx, list(histories))
+    await refunds.save_refunds(tx, domain.fold_refunds({}, facts).values())

@@ -10,7 +10,7 @@ from common.migration import messaging_tables
 from common.schema import metadata_for
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP, UUID
 
-from order_service.domain import Health, Payment, Status, Stock
+from order_service.domain import Health, Payment, RefundState, Status, Stock
 
 metadata = metadata_for("orders")
 messaging_tables(metadata)
@@ -127,6 +127,30 @@ order_events = sa.Table(
     _moment("recorded_at"),
     sa.Column("event_id", UUID, nullable=False),
     sa.Column("causation_id", UUID),
+)
+
+refunds = sa.Table(
+    "refunds",
+    metadata,
+    sa.Column("refund_id", UUID, primary_key=True),
+    sa.Column("order_id", UUID, nullable=False),
+    _number("amount"),
+    _text("currency", nullable=False),
+    _text("state", nullable=False),
+    _text("reason", nullable=False),
+    _text("requested_by", nullable=False),
+    _moment("requested_at"),
+    _moment("updated_at"),
+    sa.Column("lines", JSONB, nullable=False),
+    _flag("restock"),
+    _text("code"),
+    _one_of("state", RefundState),
+    _one_of("requested_by", ("customer", "staff", "system")),
+    sa.CheckConstraint("amount >= 0", name="amount"),
+    sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency"),
+    sa.CheckConstraint("(state = 'FAILED') = (code IS NOT NULL)", name="code"),
+    sa.Index("ix_refunds_order", "order_id", "requested_at", "refund_id"),
+    sa.Index("ix_refunds_open", "updated_at", postgresql_where=sa.text("state = 'REQUESTED'")),
 )
 
 products = sa.Table(
