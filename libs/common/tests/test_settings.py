@@ -7,7 +7,9 @@ from common.errors import ConfigurationError
 from common.settings import (
     JwtIssuerSettings,
     KafkaSettings,
+    LimitSettings,
     PostgresSettings,
+    Rate,
     ServiceSettings,
     load,
 )
@@ -47,6 +49,26 @@ def test_settings_come_from_the_environment(environment: pytest.MonkeyPatch) -> 
     assert settings.port == 8004
     assert settings.jwt_expires_in == timedelta(minutes=10)
     assert settings.database_url.get_secret_value() == DSN
+
+
+class LimitedSetting(EverySetting, LimitSettings):
+    pass
+
+
+def test_a_rate_is_written_as_people_do(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("RATE_LIMIT_ADDRESS", "100/1m")
+
+    assert load(LimitedSetting).rate_limit_address == Rate(100, 60)
+
+
+@pytest.mark.parametrize("text", ["many", "100", "0/1m", "1/0s", "-1/1m", "1e9/1s", "[]"])
+def test_what_is_no_rate_is_one_readable_problem(
+    environment: pytest.MonkeyPatch, text: str
+) -> None:
+    environment.setenv("RATE_LIMIT_ADDRESS", text)
+
+    with pytest.raises(ConfigurationError, match="RATE_LIMIT_ADDRESS: "):
+        load(LimitedSetting)
 
 
 @pytest.mark.parametrize(

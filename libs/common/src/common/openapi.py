@@ -1,8 +1,11 @@
 """The API document: what FastAPI derives, with every refusal, role and example that is implied."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from pydantic.alias_generators import to_camel
 
 from common import problem
 
@@ -69,11 +72,39 @@ def complete(document: Json, meanings: Mapping[str, str]) -> None:
             responses[name] = _refusal(status, codes, meanings)
             problems |= {code: {"value": _problem(status, code, meanings)} for code in codes}
             operation["responses"][str(status)] = {"$ref": f"#/components/responses/{name}"}
+    _link(document)
 
 
 def _operations(document: Json) -> Iterator[Json]:
     for path in document["paths"].values():
         yield from (operation for method, operation in path.items() if method in _METHODS)
+
+
+def _link(document: Json) -> None:
+    """Lead from each answer that names a new thing to every operation on that thing."""
+    takers: defaultdict[str, list[str]] = defaultdict(list)
+    for path, item in document["paths"].items():
+        for operation in (item[method] for method in _METHODS & item.keys()):
+            for name in re.findall(r"{(\w+)}", path):
+                takers[name].append(operation["operationId"])
+    for item in document["paths"].values():
+        for status in {"201", "202"} & item.get("post", {}).get("responses", {}).keys():
+            answer = item["post"]["responses"][status]
+            if links := dict(_links(document, answer, takers)):
+                answer["links"] = links
+
+
+def _links(
+    document: Json, answer: Json, takers: Mapping[str, list[str]]
+) -> Iterator[tuple[str, Json]]:
+    schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+    named = document["components"]["schemas"].get(schema.get("$ref", "").rpartition("/")[2], {})
+    for name, operation_ids in takers.items():
+        member = to_camel(name)
+        if member in named.get("properties", {}):
+            for operation_id in sorted(operation_ids):
+                value = f"$response.body#/{member}"
+                yield operation_id, {"operationId": operation_id, "parameters": {name: value}}
 
 
 def _name_roles(operation: Json) -> None:

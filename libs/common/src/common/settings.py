@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
 from common.errors import ConfigurationError
@@ -80,7 +80,7 @@ def _parse_rate(value: object) -> object:
     return Rate(int(match["quota"]), window.total_seconds())
 
 
-RateText = Annotated[Rate, BeforeValidator(_parse_rate)]
+RateText = Annotated[Rate, NoDecode, BeforeValidator(_parse_rate)]
 """A bucket as people write it, such as `100/1m`: up to 100 at once, refilled within a minute."""
 
 
