@@ -1,19 +1,14 @@
 """A service's web application: strict bodies, problem documents, health, metrics, API pages."""
 
-import html
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
-import fastapi_offline
 import prometheus_client
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.datastructures import DefaultPlaceholder
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from pydantic import (
     AfterValidator,
@@ -25,26 +20,14 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
-from starlette.staticfiles import StaticFiles
 from typing_extensions import override
 
-from common import edge, openapi, problem, strict_json
+from common import edge, manual, openapi, problem, strict_json
 from common import health as probes
 from common.auth import TokenVerifier
 from common.errors import Refusal
 from common.limits import Limits
 from common.settings import ServiceSettings
-
-DOCS_PATH = "/api/docs"
-OPENAPI_PATH = "/api/openapi.json"
-_ASSETS_PATH = "/api/assets"
-_ASSETS = Path(fastapi_offline.__file__).parent / "static"
-
-_PAGE_POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
-)
-"""The API's pages start themselves by a script in the page; nothing comes from elsewhere."""
 
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+$"
 """Text without what moves a cursor, breaks a line or turns the reading direction."""
@@ -219,7 +202,7 @@ def create_app(
         description=f"Problem codes are explained at [{problem.PATH}]({problem.PATH}).",
         docs_url=None,
         redoc_url=None,
-        openapi_url=OPENAPI_PATH if settings.serves_docs else None,
+        openapi_url=manual.OPENAPI_PATH if settings.serves_docs else None,
         redirect_slashes=False,
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
@@ -234,41 +217,12 @@ def create_app(
     app.add_middleware(edge.Edge, limits=app.state.limits, unlimited=unlimited)
     for router in (probes.routes(health, service), *routers):
         app.include_router(router, prefix=settings.api_prefix)
-    _add_problems_page(app, app.meanings)
+    manual.add_problems(app, app.meanings)
     if settings.serves_docs:
-        _add_docs(app)
+        manual.add_pages(app)
     if settings.enable_prometheus:
         _add_metrics(app)
     return app
-
-
-def _add_docs(app: FastAPI) -> None:
-    app.mount(_ASSETS_PATH, StaticFiles(directory=_ASSETS), name="assets")
-    page = get_swagger_ui_html(
-        openapi_url=OPENAPI_PATH,
-        title=app.title,
-        swagger_js_url=f"{_ASSETS_PATH}/swagger-ui-bundle.js",
-        swagger_css_url=f"{_ASSETS_PATH}/swagger-ui.css",
-        swagger_favicon_url=f"{_ASSETS_PATH}/favicon.png",
-    )
-    page.headers["Content-Security-Policy"] = _PAGE_POLICY
-
-    @app.get(DOCS_PATH, include_in_schema=False)
-    async def docs() -> Response:
-        return page
-
-
-def _add_problems_page(app: FastAPI, meanings: Mapping[str, str]) -> None:
-    items = "\n".join(
-        f'<dt id="{html.escape(code)}"><code>{html.escape(code)}</code></dt>'
-        f"<dd>{html.escape(meaning)}</dd>"
-        for code, meaning in sorted(meanings.items())
-    )
-    page = f"<!doctype html><title>Problem codes</title><h1>Problem codes</h1><dl>{items}</dl>"
-
-    @app.get(problem.PATH, include_in_schema=False)
-    async def problems() -> Response:
-        return HTMLResponse(page)
 
 
 def _add_metrics(app: FastAPI) -> None:

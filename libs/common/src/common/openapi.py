@@ -1,11 +1,14 @@
 """The API document: what FastAPI derives, with every refusal, role and example that is implied."""
 
+import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from fastapi.routing import iter_route_contexts
 from pydantic.alias_generators import to_camel
+from starlette.routing import BaseRoute
 
 from common import problem
 
@@ -38,6 +41,8 @@ _WITH_KEY: _Refusals = {
     422: ("idempotency_mismatch",),
 }
 
+_RULES = (_EVERY, _WITH_BODY, _WITH_LOGIN, _WITH_ROLES, _WITH_INPUT, _WITH_ID, _WITH_KEY)
+
 
 def refuses(**codes: int) -> dict[int | str, dict[str, Any]]:
     """Say which refusals of its own a route has, each code with its status."""
@@ -47,6 +52,26 @@ def refuses(**codes: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {"description": "Refused.", "x-codes": found} for status, found in by_status.items()
     }
+
+
+def statuses(routes: Sequence[BaseRoute]) -> Mapping[str, set[int]]:
+    """Tell with which statuses each code is sent: by rule, or as the routes say."""
+    found: defaultdict[str, set[int]] = defaultdict(set)
+    for status, code in problem.CODES.items():
+        found[code].add(status)
+    for status, codes in itertools.chain.from_iterable(rule.items() for rule in _RULES):
+        for code in codes:
+            found[code].add(status)
+    for route in iter_route_contexts(routes):
+        for key, response in getattr(route, "responses", {}).items():  # a mount has none
+            for code in response.get("x-codes", ()):
+                found[code].add(int(key))
+    return found
+
+
+def is_retryable(code: str, statuses: Collection[int]) -> bool:
+    """Tell whether the same request may be sent again as it is."""
+    return code == "idempotency_in_flight" or not {408, 429, 503}.isdisjoint(statuses)
 
 
 def complete(document: Json, meanings: Mapping[str, str]) -> None:
@@ -181,7 +206,7 @@ def _problem(status: int, code: str, meanings: Mapping[str, str]) -> Json:
         "status": status,
         "detail": meanings[code],
         "code": code,
-        "retryable": status in {408, 429, 503} or code == "idempotency_in_flight",
+        "retryable": is_retryable(code, {status}),
     }
     if code == "validation_failed":
         wrong = {"pointer": "/items/0/quantity", "code": "greater_than_equal", "detail": "too few"}

@@ -75,7 +75,7 @@ SCHEMA: Mapping[str, Any] = {
     },
 }
 
-_CODES: Mapping[int, str] = {
+CODES: Mapping[int, str] = {
     400: "bad_request",
     401: "unauthenticated",
     403: "forbidden",
@@ -88,6 +88,7 @@ _CODES: Mapping[int, str] = {
     429: "rate_limited",
     503: "not_ready",
 }
+"""What a status means when the framework sends it."""
 
 _MAX_ERRORS = 20
 """A body of 1,000 wrong lines is explained well enough by the first twenty."""
@@ -171,7 +172,7 @@ async def _on_contention(_request: Request, error: Contended) -> Response:
 
 
 async def _on_http_exception(request: Request, error: HTTPException) -> Response:
-    code = _CODES.get(error.status_code, "bad_request")
+    code = CODES.get(error.status_code, "bad_request")
     response = document(Refusal(code, MEANINGS[code], status=error.status_code))
     response.headers.update(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
