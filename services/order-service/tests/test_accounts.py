@@ -11,7 +11,8 @@ import httpx2
 import pytest
 from common.errors import Refusal, Unavailable
 from order_service.accounts import Passwords
-from order_service.store.accounts import Credentials, Customer
+from order_service.domain.accounts import Customer
+from order_service.store.accounts import Credentials
 
 from tests.support.shop import Shop
 

@@ -96,6 +96,17 @@ class Decider(Generic[S]):
         telemetry.EVENT_AGE.observe(max(0.0, (now - message.occurred_at).total_seconds()))
         return None
 
+    async def keep(
+        self, tx: Transaction, event_type: type[Event], newest: Sequence[StateRecord]
+    ) -> None:
+        """Upsert the newest of each key, and drop what was parked of it before."""
+        await self.subscription.states[event_type](tx, newest)
+        versions = {each.key.encode(): each.version for each in newest}
+        await parked.forget_states(tx, event_type.TOPIC, versions)
+        erased = [each.key.encode() for each in newest if each.event is None]
+        if erased:
+            await parked.blank(tx, event_type.TOPIC, erased)
+
     async def announce(self, tx: Transaction, batch: Batch) -> None:
         """Write what the batch said and parked; what is set aside for good becomes a letter."""
         new = await parked.add(tx, batch.parked)

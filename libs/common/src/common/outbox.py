@@ -80,6 +80,13 @@ async def insert(tx: Transaction, rows: Sequence[OutboxRow]) -> None:
     tx.ring(BELL)
 
 
+async def withdraw(tx: Transaction, topic: str, key: str) -> None:
+    """Drop what is announced of a key and has not left yet; what is on its way arrives."""
+    await tx.execute(
+        "DELETE FROM outbox WHERE topic = $1 AND aggregateid = $2", topic, key.encode()
+    )
+
+
 @lru_cache(maxsize=8192)
 def key_hash(key: bytes) -> int:
     """Hash a key as Kafka's Java client does; pure Python, so each key is hashed once."""

@@ -153,6 +153,15 @@ async def forget_states(tx: Transaction, topic: str, versions: dict[bytes, int])
     )
 
 
+async def blank(tx: Transaction, topic: str, keys: Sequence[bytes]) -> None:
+    """Empty what is set aside of keys that were erased: even unreadable, it is about somebody."""
+    await tx.execute(
+        "UPDATE parked SET payload = NULL WHERE topic = $1 AND key = ANY($2::bytea[])",
+        topic,
+        keys,
+    )
+
+
 async def take_heads(tx: Transaction, limit: int) -> list[Parked]:
     """Lock the due messages that nothing of their key stands before; others take the rest.
 

@@ -147,7 +147,7 @@ class Shell(Generic[S]):
         failpoint("shell.saved")
 
     async def _states(self, tx: Transaction, stated: Sequence[Stated], batch: Batch) -> None:
-        for event_type, upsert in self.decider.subscription.states.items():
+        for event_type in self.decider.subscription.states:
             newest: dict[str, StateRecord] = {}
             for reading in stated:
                 if reading.event_type is not event_type:
@@ -161,9 +161,8 @@ class Shell(Generic[S]):
                 if before is None or before.version <= reading.state.version:
                     newest[reading.state.key] = reading.state
             if newest:
-                await upsert(tx, sorted(newest.values(), key=lambda state: state.key))
-                versions = {key.encode(): state.version for key, state in newest.items()}
-                await parked.forget_states(tx, event_type.TOPIC, versions)
+                in_order = sorted(newest.values(), key=lambda state: state.key)
+                await self.decider.keep(tx, event_type, in_order)
 
     async def _park_state(self, tx: Transaction, reading: Stated, error: BaseException) -> None:
         failure = parked.failure_of(error, tx.now)

@@ -103,7 +103,7 @@ class Sweep(Generic[S]):
         elif isinstance(reading, Duplicate):
             batch.count(reading.taken, "duplicate")
         elif isinstance(reading, Stated) and reading.state:
-            await self._decider.subscription.states[reading.event_type](tx, [reading.state])
+            await self._decider.keep(tx, reading.event_type, [reading.state])
         else:
             failure = parked.failure_of(_reason(reading), tx.now)
         return failure and parked.repeated(failure, head.failure)

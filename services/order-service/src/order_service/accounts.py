@@ -14,12 +14,16 @@ from typing import TypeVar
 
 import argon2
 from argon2.exceptions import InvalidHashError, VerificationError
+from common import telemetry
 from common.database import Transaction
 from common.errors import Refusal, Unavailable
 from common.message import uuid7
 
+from order_service.domain.accounts import Customer
 from order_service.store import accounts as store
-from order_service.store.accounts import Credentials, Customer, RefreshToken
+from order_service.store import refresh_tokens
+from order_service.store.accounts import Credentials
+from order_service.store.refresh_tokens import RefreshToken
 
 T = TypeVar("T")
 
@@ -31,6 +35,8 @@ _WAITING = 64
 
 RETRY_WINDOW = timedelta(seconds=10)
 """A client whose answer was lost asks again within its own time-out."""
+
+log = telemetry.get_logger()
 
 
 class Passwords:
@@ -49,17 +55,23 @@ class Passwords:
         """Hash a new password."""
         return await self._run(lambda: self._hasher.hash(password))
 
-    async def check(self, found: Credentials | None, password: str) -> tuple[Customer, str | None]:
-        """Find out whether it is them, or refuse without telling which part was wrong.
-
-        Answers a better hash too, if the stored one was made with weaker parameters.
-        """
-        stored = found.password_hash if found else self._nobody
-        right = await self._run(lambda: self._verify(stored, password))
-        if found is None or not right:
+    async def check(self, found: Credentials | None, password: str) -> Credentials:
+        """Find out whether it is them, or refuse without telling which part was wrong."""
+        if not await self.match(found, password) or found is None:
+            known = found.customer.customer_id if found else None
+            log.warning("login failed", user_id=known)
             raise unauthenticated("the e-mail address or the password is wrong")
-        outdated = self._hasher.check_needs_rehash(stored)
-        return found.customer, await self.hash(password) if outdated else None
+        return found
+
+    async def match(self, found: Credentials | None, password: str) -> bool:
+        """Compare a password; with nobody's, if there is nothing to compare it with."""
+        stored = found.password_hash if found else self._nobody
+        return await self._run(lambda: self._verify(stored, password)) and found is not None
+
+    async def improve(self, right: Credentials, password: str) -> str | None:
+        """Answer a better hash, if the stored one was made with weaker parameters."""
+        outdated = self._hasher.check_needs_rehash(right.password_hash)
+        return await self.hash(password) if outdated else None
 
     def _verify(self, stored: str, password: str) -> bool:
         try:
@@ -106,7 +118,7 @@ class Sessions:
             customer_id=customer.customer_id,
             expires_at=tx.now + self._life,
         )
-        await store.add_refresh_token(tx, first)
+        await refresh_tokens.add_token(tx, first)
         return Session(customer, token)
 
     async def rotate(self, tx: Transaction, token: str, *, client: str) -> Session | Refusal:
@@ -114,29 +126,32 @@ class Sessions:
 
         A used token means that two hold it: the family ends, for the thief and the owner alike.
         """
-        held = await store.lock_refresh_token(tx, _hash(token))
+        held = await refresh_tokens.lock_token(tx, _hash(token))
         if held is None or held.revoked_at or held.expires_at <= tx.now:
             return unauthenticated("the refresh token is not valid; log in again")
         successor = self._successor(token, client)
         if held.used_at is None:
             await self._replace(tx, held, successor)
         elif held.replaced_by != _hash(successor) or tx.now - held.used_at > RETRY_WINDOW:
-            await store.revoke_family(tx, held.family)
+            await refresh_tokens.revoke_family(tx, held.family)
+            log.warning("refresh token used twice", user_id=held.customer_id)
             return unauthenticated("the refresh token was used before; log in again")
         customer = await store.find_customer(tx, held.customer_id)
-        return Session(customer, successor) if customer else unauthenticated("no such account")
+        if customer is None or not customer.active:
+            return unauthenticated("no such account")
+        return Session(customer, successor)
 
     async def close(self, tx: Transaction, token: str) -> None:
         """End the family; a token that is not known has nothing to end."""
-        held = await store.lock_refresh_token(tx, _hash(token))
+        held = await refresh_tokens.lock_token(tx, _hash(token))
         if held is not None:
-            await store.revoke_family(tx, held.family)
+            await refresh_tokens.revoke_family(tx, held.family)
 
     async def _replace(self, tx: Transaction, held: RefreshToken, successor: str) -> None:
         replaced_by = _hash(successor)
         fresh = replace(held, token_hash=replaced_by, expires_at=tx.now + self._life)
-        await store.add_refresh_token(tx, fresh)
-        await store.save_rotation(tx, held.token_hash, replaced_by)
+        await refresh_tokens.add_token(tx, fresh)
+        await refresh_tokens.save_rotation(tx, held.token_hash, replaced_by)
 
     def _successor(self, token: str, client: str) -> str:
         message = f"refresh\n{token}\n{client}".encode()

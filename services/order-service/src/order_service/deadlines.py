@@ -26,7 +26,7 @@ class Sweep(Protocol):
 
 
 def loops(database: Database, patience: Patience, *, poll: timedelta) -> list[SweepLoop]:
-    """Make one loop a timer, one that counts the orders under way, and one that tidies up."""
+    """Make one loop a timer, one that counts the orders under way, and two that tidy up."""
     timers: dict[str, Sweep] = {
         "order deadlines": handlers.expire_orders,
         "unanswered closings": handlers.close_again,
@@ -39,6 +39,7 @@ def loops(database: Database, patience: Patience, *, poll: timedelta) -> list[Sw
         ),
         SweepLoop("orders under way", database, _measure(database), poll * 5),
         SweepLoop("old keys and tokens", database, _forget(database), poll * 12),
+        SweepLoop("erasures", database, _erase_again(database), poll * 12),
     ]
 
 
@@ -56,6 +57,14 @@ def _forget(database: Database) -> Callable[[], Awaitable[int]]:
     async def once() -> int:
         async with database.transaction() as tx:
             return await handlers.forget(tx, limit=BATCH, keys_kept=KEYS_KEPT)
+
+    return once
+
+
+def _erase_again(database: Database) -> Callable[[], Awaitable[int]]:
+    async def once() -> int:
+        async with database.transaction() as tx:
+            return await handlers.erase_again(tx, limit=BATCH)
 
     return once
 

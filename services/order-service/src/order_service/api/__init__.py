@@ -12,6 +12,7 @@ from order_service.api import (
     products,
     refunds,
     sagas,
+    users,
     well_known,
 )
 from order_service.api.parts import Parts as Parts
@@ -23,6 +24,7 @@ ROUTERS = (
     refunds.router,
     products.router,
     accounts.router,
+    users.router,
 )
 """Go under the API prefix."""
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from json import JSONDecodeError
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 from uuid import UUID
 
 from common import strict_json
@@ -11,9 +11,11 @@ from common.http import PRINTABLE, Body
 from common.message import Cause
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, ValidationError, model_validator
+from typing_extensions import override
 
 from order_service.domain import PlaceOrder, RequestRefund, ReturnedLine, WantedLine
+from order_service.domain.accounts import AccountChanges, Role
 from order_service.domain.placing import MAX_TOTAL
 from order_service.messages import Money
 
@@ -31,7 +33,7 @@ MAX_LINES = 1000
 SKU = r"^[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,62}[A-Za-z0-9])?$"
 """What inventory takes into the catalogue: whatever is in it can be ordered."""
 
-_EMAIL = (
+EMAIL = (
     r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@"
     r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9-]{1,63})+$"
 )
@@ -40,6 +42,23 @@ _EMAIL = (
 Sku = Annotated[str, Field(pattern=SKU, examples=["85123A"])]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$", examples=["en", "es"])]
 Text = Annotated[str, Field(min_length=1, max_length=100, pattern=PRINTABLE)]
+Email = Annotated[str, Field(pattern=EMAIL, max_length=254, examples=["ana@example.com"])]
+EXAMPLE_PASSWORD = "correct horse battery"  # noqa: S105  for the API's document
+Password = Annotated[str, Field(min_length=12, max_length=128, examples=[EXAMPLE_PASSWORD])]
+
+
+def _once_each(roles: list[Role]) -> list[Role]:
+    if len(set(roles)) < len(roles):
+        message = "a role is named twice"
+        raise ValueError(message)
+    return roles
+
+
+Roles = Annotated[
+    list[Role],
+    Field(min_length=1, max_length=4, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_once_each),
+]
 
 
 class WantedItem(Body):
@@ -133,10 +152,80 @@ class RefundBody(Body):
 class RegisterBody(Body):
     """A new account."""
 
-    email: Annotated[str, Field(pattern=_EMAIL, max_length=254)]
-    password: Annotated[str, Field(min_length=12, max_length=128, repr=False)]
+    email: Email
+    password: Password = Field(repr=False)
     name: Text | None = None
     language: Language = "en"
+
+
+class NewUserBody(RegisterBody):
+    """A new account for somebody else, with what they may do."""
+
+    roles: Roles = Field(default=["customer"])
+
+
+class _Changes(Body):
+    name: Text | None = None
+    email: Email | None = None
+    language: Language | None = None
+    password: Password | None = Field(None, repr=False)
+
+    @model_validator(mode="after")
+    def _change_something(self) -> Self:
+        given = self.model_fields_set
+        if not given or any(getattr(self, field) is None for field in given - {"name"}):
+            message = "nothing to change: only `name` may be null"
+            raise ValueError(message)
+        return self
+
+    def changes(self) -> AccountChanges:
+        """Take what is to change of the account itself; the password is no part of it."""
+        changes = AccountChanges()
+        if "name" in self.model_fields_set:
+            changes["name"] = self.name
+        if self.email is not None:
+            changes["email"] = self.email.lower()
+        if self.language is not None:
+            changes["language"] = self.language
+        return changes
+
+
+class MyChangesBody(_Changes):
+    """What to change of one's own account; whatever is left out stays as it is."""
+
+    current_password: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=128,
+            repr=False,
+            examples=[EXAMPLE_PASSWORD],
+            description="needed for another `email` or `password`",
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _prove_it(self) -> Self:
+        if (self.email or self.password) and not self.current_password:
+            message = "another e-mail address or password needs `currentPassword`"
+            raise ValueError(message)
+        return self
+
+
+class UserChangesBody(_Changes):
+    """What to change of somebody's account; whatever is left out stays as it is."""
+
+    roles: Roles | None = None
+    active: bool | None = None
+
+    @override
+    def changes(self) -> AccountChanges:
+        changes = super().changes()
+        if self.roles is not None:
+            changes["roles"] = tuple(sorted(self.roles))
+        if self.active is not None:
+            changes["active"] = self.active
+        return changes
 
 
 class LoginBody(Body):

@@ -55,3 +55,4 @@ def not_found() -> Refusal:
 PartsOf = Annotated[Parts, Depends(parts_of)]
 Caller = auth.Authenticated
 Staff = Annotated[Principal, Depends(auth.caller(*STAFF))]
+Admin = Annotated[Principal, Depends(auth.caller("admin"))]

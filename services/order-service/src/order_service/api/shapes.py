@@ -8,10 +8,11 @@ from uuid import UUID
 from common.http import Wire
 from fastapi import Response
 from pydantic import Field
+from typing_extensions import override
 
 from order_service.domain import Health, Refund, RefundState, Status
+from order_service.domain.accounts import Customer
 from order_service.idempotency import Answer
-from order_service.store.accounts import Customer
 from order_service.store.reads import Row
 
 
@@ -267,6 +268,19 @@ class Account(Wire):
             roles=list(customer.roles),
             created_at=customer.created_at,
         )
+
+
+class User(Account):
+    """An account as an admin sees it."""
+
+    active: bool
+
+    @override
+    @classmethod
+    def of(cls, customer: Customer) -> "User":
+        """Show an account."""
+        shown = Account.of(customer)
+        return cls(**shown.model_dump(by_alias=False), active=customer.active)
 
 
 def replay(answer: Answer, *, location: str | None = None) -> Response:

@@ -1,7 +1,11 @@
 """Use cases that come from outside: HTTP requests and timers that are due."""
 
-from order_service.handlers.accounts import RegisterCustomer as RegisterCustomer
-from order_service.handlers.accounts import register_customer as register_customer
+from order_service.handlers.accounts import AddAccount as AddAccount
+from order_service.handlers.accounts import ChangeAccount as ChangeAccount
+from order_service.handlers.accounts import add_account as add_account
+from order_service.handlers.accounts import change_account as change_account
+from order_service.handlers.accounts import erase_account as erase_account
+from order_service.handlers.accounts import erase_again as erase_again
 from order_service.handlers.fulfilment import deliver_order as deliver_order
 from order_service.handlers.fulfilment import ship_order as ship_order
 from order_service.handlers.orders import cancel_order as cancel_order

@@ -22,7 +22,7 @@ from order_service.domain import (
     RefundFact,
 )
 from order_service.handlers import progress
-from order_service.store import catalogue, refunds
+from order_service.store import accounts, catalogue, refunds
 from order_service.store import orders as store
 
 STANDARD = Patience()
@@ -35,7 +35,13 @@ async def place_orders(
     """Store each order as pending and announce it, or refuse it and do neither."""
     deadline_at = tx.now + patience.deadline
     known = await catalogue.get_catalogue(tx, domain.skus_of(commands))
-    outcomes = [domain.place(command, known, deadline_at=deadline_at) for command in commands]
+    barred = await accounts.find_barred(tx, [command.customer_id for command in commands])
+    outcomes = [
+        _barred()
+        if command.customer_id in barred
+        else domain.place(command, known, deadline_at=deadline_at)
+        for command in commands
+    ]
     placed = [outcome for outcome in outcomes if isinstance(outcome, Placed)]
     if placed:
         await _open(tx, placed)
@@ -89,6 +95,10 @@ async def _save_refunds(tx: Transaction, orders: Orders) -> None:
         found = await refunds.get_refunds(tx, [fact.refund_id for fact, _ in facts])
         known = {refund.refund_id: refund for refund in found}
         await refunds.save_refunds(tx, domain.fold_refunds(known, facts).values())
+
+
+def _barred() -> Refusal:
+    return Refusal("unauthenticated", "this account is no more", status=HTTPStatus.UNAUTHORIZED)
 
 
 async def _open(tx: Transaction, placed: Sequence[Placed]) -> None:

@@ -13,7 +13,7 @@ from order_service import domain
 from order_service.domain import Order, Orders, Patience, SagaStuck
 from order_service.handlers import progress
 from order_service.handlers.orders import save_orders
-from order_service.store import accounts, keys, timers
+from order_service.store import keys, refresh_tokens, timers
 
 
 async def expire_orders(tx: Transaction, *, limit: int, patience: Patience) -> int:
@@ -40,7 +40,7 @@ async def call_stuck(tx: Transaction, *, limit: int, patience: Patience) -> int:
 async def forget(tx: Transaction, *, limit: int, keys_kept: timedelta) -> int:
     """Remove idempotency keys that are old enough, and refresh tokens that are over."""
     old = await keys.remove_old(tx, kept=keys_kept, limit=limit)
-    return old + await accounts.remove_expired_tokens(tx, limit)
+    return old + await refresh_tokens.remove_expired(tx, limit)
 
 
 async def measure_open(tx: Transaction) -> None:

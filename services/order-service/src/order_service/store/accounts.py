@@ -1,23 +1,16 @@
-"""Rows of customers and refresh_tokens."""
+"""Rows of customers: everybody who has an account, staff too."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
 from common.database import Transaction
 
+from order_service.domain.accounts import Customer, Held
 
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """An account as it is stored, without what only a login needs."""
-
-    customer_id: UUID
-    email: str
-    name: str | None
-    language: str
-    roles: tuple[str, ...]
-    created_at: datetime
+_SHOWN = "customer_id, email, name, language, roles, active, created_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +22,20 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
-class RefreshToken:
-    """A refresh token as it is stored: by its hash, with what became of it."""
+class AccountFilter:
+    """Which accounts of a list are meant."""
 
-    token_hash: bytes
-    family: UUID
+    role: str | None = None
+    active: bool | None = None
+    email: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """An account of which only its id and the tombstone's version are left."""
+
     customer_id: UUID
-    expires_at: datetime
-    used_at: datetime | None = None
-    replaced_by: bytes | None = None
-    revoked_at: datetime | None = None
+    version: int
 
 
 async def add_customer(
@@ -47,9 +44,9 @@ async def add_customer(
     """Store a new account; false when the address belongs to another one."""
     added = await tx.fetchval(
         """
-        INSERT INTO customers (customer_id, email, name, language, password_hash, roles, version,
-                               created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        INSERT INTO customers (customer_id, email, name, language, password_hash, roles, active,
+                               version, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
             ON CONFLICT DO NOTHING
         RETURNING customer_id
         """,
@@ -59,6 +56,7 @@ async def add_customer(
         customer.language,
         password_hash,
         list(customer.roles),
+        customer.active,
         version,
         customer.created_at,
     )
@@ -66,33 +64,123 @@ async def add_customer(
 
 
 async def find_credentials(tx: Transaction, email: str) -> Credentials | None:
-    """Read the account that an address belongs to."""
+    """Read the account that may log in with an address."""
     row = await tx.fetchrow(
-        """
-        SELECT customer_id, email, name, language, roles, created_at, password_hash
-          FROM customers
-         WHERE email = $1 AND deleted_at IS NULL
-        """,
+        f"""
+        SELECT {_SHOWN}, password_hash FROM customers
+         WHERE email = $1 AND active AND deleted_at IS NULL
+        """,  # noqa: S608  a constant
         email,
     )
     return Credentials(_customer(row), row["password_hash"]) if row else None
 
 
+async def get_credentials(tx: Transaction, customer_id: UUID) -> Credentials | None:
+    """Read what somebody who is logged in has to prove themselves with again."""
+    row = await tx.fetchrow(
+        f"""
+        SELECT {_SHOWN}, password_hash FROM customers
+         WHERE customer_id = $1 AND active AND deleted_at IS NULL
+        """,  # noqa: S608  a constant
+        customer_id,
+    )
+    return Credentials(_customer(row), row["password_hash"]) if row else None
+
+
+async def confirm_credentials(tx: Transaction, seen: Credentials) -> bool:
+    """Make sure that what was checked is still so, and stays so until this transaction ends."""
+    found = await tx.fetchval(
+        """
+        SELECT true FROM customers
+         WHERE customer_id = $1 AND password_hash = $2 AND active FOR SHARE
+        """,
+        seen.customer.customer_id,
+        seen.password_hash,
+    )
+    return bool(found)
+
+
 async def find_customer(tx: Transaction, customer_id: UUID) -> Customer | None:
     """Read an account that still exists."""
     row = await tx.fetchrow(
-        """
-        SELECT customer_id, email, name, language, roles, created_at
-          FROM customers
-         WHERE customer_id = $1 AND deleted_at IS NULL
-        """,
+        f"SELECT {_SHOWN} FROM customers WHERE customer_id = $1 AND deleted_at IS NULL",  # noqa: S608  a constant
         customer_id,
     )
     return _customer(row) if row else None
 
 
+async def find_by_email(tx: Transaction, email: str) -> Customer | None:
+    """Read the account of an address, whether it may log in or not."""
+    row = await tx.fetchrow(f"SELECT {_SHOWN} FROM customers WHERE email = $1", email)  # noqa: S608  a constant
+    return _customer(row) if row else None
+
+
+async def list_customers(
+    tx: Transaction, wanted: AccountFilter, *, after: tuple[datetime, UUID] | None, limit: int
+) -> list[Customer]:
+    """Read a page of accounts, newest first, from just past the last one shown."""
+    created_at, customer_id = after or (None, None)
+    rows = await tx.fetch(
+        f"""
+        SELECT {_SHOWN} FROM customers
+         WHERE deleted_at IS NULL
+           AND ($1::text IS NULL OR $1 = ANY (roles))
+           AND ($2::boolean IS NULL OR active = $2)
+           AND ($3::text IS NULL OR email = $3)
+           AND ($4::timestamptz IS NULL OR (created_at, customer_id) < ($4, $5::uuid))
+         ORDER BY created_at DESC, customer_id DESC
+         LIMIT $6
+        """,  # noqa: S608  a constant
+        wanted.role,
+        wanted.active,
+        wanted.email,
+        created_at,
+        customer_id,
+        limit,
+    )
+    return [_customer(row) for row in rows]
+
+
+async def lock_customer(tx: Transaction, customer_id: UUID) -> Held | None:
+    """Lock an account together with all active admins: of two who leave, the second sees it."""
+    rows = await tx.fetch(
+        f"""
+        SELECT {_SHOWN}, version FROM customers
+         WHERE deleted_at IS NULL
+           AND (customer_id = $1 OR (active AND 'admin' = ANY (roles)))
+         ORDER BY customer_id FOR NO KEY UPDATE
+        """,  # noqa: S608  a constant
+        customer_id,
+    )
+    found = {row["customer_id"]: row for row in rows}
+    mine = found.pop(customer_id, None)
+    return Held(_customer(mine), mine["version"], bool(found)) if mine else None
+
+
+async def save_customer(tx: Transaction, customer: Customer, *, version: int) -> bool:
+    """Write an account as it is now; false when the address belongs to another one."""
+    try:
+        await tx.execute(
+            """
+            UPDATE customers
+               SET email = $2, name = $3, language = $4, roles = $5, active = $6, version = $7
+             WHERE customer_id = $1
+            """,
+            customer.customer_id,
+            customer.email,
+            customer.name,
+            customer.language,
+            list(customer.roles),
+            customer.active,
+            version,
+        )
+    except asyncpg.UniqueViolationError:
+        return False
+    return True
+
+
 async def save_password_hash(tx: Transaction, customer_id: UUID, password_hash: str) -> None:
-    """Replace a hash that was made with weaker parameters."""
+    """Replace a hash: the password is another one, or its parameters were weaker."""
     await tx.execute(
         "UPDATE customers SET password_hash = $2 WHERE customer_id = $1",
         customer_id,
@@ -100,60 +188,45 @@ async def save_password_hash(tx: Transaction, customer_id: UUID, password_hash: 
     )
 
 
-async def add_refresh_token(tx: Transaction, token: RefreshToken) -> None:
-    """Store a token that was just issued."""
+async def erase_customer(
+    tx: Transaction, customer_id: UUID, *, version: int, again_in: timedelta
+) -> None:
+    """Keep the id and the counter, and nothing else of somebody."""
     await tx.execute(
         """
-        INSERT INTO refresh_tokens (token_hash, family, customer_id, issued_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5)
+        UPDATE customers
+           SET email = NULL, name = NULL, language = NULL, password_hash = NULL, active = false,
+               roles = '{}', version = $2, deleted_at = now(), tombstone_due_at = now() + $3
+         WHERE customer_id = $1
         """,
-        token.token_hash,
-        token.family,
-        token.customer_id,
-        tx.now,
-        token.expires_at,
+        customer_id,
+        version,
+        again_in,
     )
 
 
-async def lock_refresh_token(tx: Transaction, token_hash: bytes) -> RefreshToken | None:
-    """Read a token and keep others from using its family until this transaction ends.
-
-    The whole family, since a revocation could not see a successor that is being added meanwhile.
-    """
-    await tx.execute(
+async def take_due_tombstones(tx: Transaction, limit: int) -> list[Erased]:
+    """Count up the accounts whose erasure is to be said once more; others take the rest."""
+    rows = await tx.fetch(
         """
-        SELECT pg_advisory_xact_lock(hashtextextended(family::text, 0))
-          FROM refresh_tokens
-         WHERE token_hash = $1
+        UPDATE customers SET version = version + 1, tombstone_due_at = NULL
+         WHERE customer_id = ANY (ARRAY (
+               SELECT customer_id FROM customers WHERE tombstone_due_at <= now()
+                ORDER BY tombstone_due_at LIMIT $1 FOR UPDATE SKIP LOCKED))
+        RETURNING customer_id, version
         """,
-        token_hash,
+        limit,
     )
-    row = await tx.fetchrow(
-        """
-        SELECT token_hash, family, customer_id, expires_at, used_at, replaced_by, revoked_at
-          FROM refresh_tokens
-         WHERE token_hash = $1
-        """,
-        token_hash,
-    )
-    return RefreshToken(**row) if row else None
+    return [Erased(row["customer_id"], row["version"]) for row in rows]
 
 
-async def save_rotation(tx: Transaction, token_hash: bytes, replaced_by: bytes) -> None:
-    """Mark a token as used, and by which one it was replaced."""
-    await tx.execute(
-        "UPDATE refresh_tokens SET used_at = now(), replaced_by = $2 WHERE token_hash = $1",
-        token_hash,
-        replaced_by,
+async def find_barred(tx: Transaction, customer_ids: Sequence[UUID]) -> set[UUID]:
+    """Tell who was erased or switched off, though their access token still lives."""
+    rows = await tx.fetch(
+        "SELECT customer_id FROM customers WHERE customer_id = ANY ($1) AND NOT active",
+        customer_ids,
     )
-
-
-async def revoke_family(tx: Transaction, family: UUID) -> None:
-    """End every token that descends from one login."""
-    await tx.execute(
-        "UPDATE refresh_tokens SET revoked_at = now() WHERE family = $1 AND revoked_at IS NULL",
-        family,
-    )
+    return {row["customer_id"] for row in rows}
 
 
 def _customer(row: asyncpg.Record) -> Customer:
@@ -164,18 +237,5 @@ def _customer(row: asyncpg.Record) -> Customer:
         language=row["language"],
         roles=tuple(row["roles"]),
         created_at=row["created_at"],
+        active=row["active"],
     )
-
-
-async def remove_expired_tokens(tx: Transaction, limit: int) -> int:
-    """Remove refresh tokens that nobody could use any more; answers how many."""
-    rows = await tx.fetch(
-        """
-        DELETE FROM refresh_tokens WHERE ctid = ANY (ARRAY (
-            SELECT ctid FROM refresh_tokens WHERE expires_at < now()
-             ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))
-        RETURNING 1
-        """,
-        limit,
-    )
-    return len(rows)

@@ -88,6 +88,11 @@ async def remove_keys(tx: Transaction, slots: Sequence[Slot]) -> None:
     )
 
 
+async def remove_of(tx: Transaction, principals: Sequence[UUID]) -> None:
+    """Remove whatever these callers sent keys with: a key is their own text."""
+    await tx.execute("DELETE FROM idempotency_keys WHERE principal = ANY ($1)", principals)
+
+
 async def remove_old(tx: Transaction, *, kept: timedelta, limit: int) -> int:
     """Remove keys that have stood for their answer long enough; answers how many."""
     rows = await tx.fetch(

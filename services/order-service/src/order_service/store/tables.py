@@ -182,8 +182,10 @@ customers = sa.Table(
     _text("language"),
     _text("password_hash"),
     sa.Column("roles", ARRAY(sa.Text), nullable=False),
+    sa.Column("active", sa.Boolean, nullable=False, server_default=sa.true()),
     _number("version"),
     _moment("deleted_at", nullable=True),
+    _moment("tombstone_due_at", nullable=True),
     _moment("created_at"),
     sa.CheckConstraint("email = lower(email)", name="email"),
     sa.CheckConstraint("version >= 1", name="version"),
@@ -191,6 +193,17 @@ customers = sa.Table(
         "CASE WHEN deleted_at IS NULL THEN num_nulls(email, language, password_hash) = 0 "
         "ELSE num_nonnulls(email, name, language, password_hash) = 0 END",
         name="deleted",
+    ),
+    sa.Index("ix_customers_created", "created_at", "customer_id"),
+    sa.Index(
+        "ix_customers_admins",
+        "customer_id",
+        postgresql_where=sa.text("active AND deleted_at IS NULL AND 'admin' = ANY (roles)"),
+    ),
+    sa.Index(
+        "ix_customers_tombstone_due",
+        "tombstone_due_at",
+        postgresql_where=sa.text("tombstone_due_at IS NOT NULL"),
     ),
 )
 
