@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 from uuid import UUID, uuid4
 
@@ -22,6 +22,7 @@ from payment_service.domain.answers import (
     Unknown,
     Untouched,
 )
+from payment_service.domain.notice import Notice, take_notice
 from payment_service.domain.payment import Attempt, Book, Have, Kind, Payment, Wanted
 from payment_service.domain.settling import settle
 from payment_service.messages import (
@@ -225,6 +226,25 @@ class Interleavings(RuleBasedStateMachine):
         job = self.jobs.pop()
         self._report(job, mood)
         self.take(settle(self.payment, self.reports.pop(), PATIENCE))
+
+    @rule(holds_money=strategies.booleans())
+    @precondition(lambda self: self.provider.intents)
+    def tell_uncalled(self, holds_money: bool) -> None:  # noqa: FBT001  drawn
+        """Deliver a webhook: early, late, again, and perhaps no longer true."""
+        notice = Notice(
+            event_id="evt_1",
+            type="payment_intent.succeeded",
+            intent_id="pi_0",
+            payment_id=self.payment.payment_id,
+            order_id=ORDER,
+            refund_id=None,
+            amount=TOTAL,
+            currency="GBP",
+            holds_money=holds_money,
+            is_refund=False,
+            created_at=datetime(2026, 3, 1, tzinfo=UTC),
+        )
+        self.book.put(take_notice(self.payment, notice)[1])
 
     @rule()
     @precondition(lambda self: self.reports)

@@ -13,7 +13,8 @@ from common.http import create_app
 from common.process import Program, Service
 from common.relay import Relay
 
-from payment_service.api import payments
+from payment_service.api import payments, webhooks
+from payment_service.api.webhooks import WebhookKeys
 from payment_service.charging import Charger, Pace
 from payment_service.consumers import SUBSCRIPTION
 from payment_service.domain.answers import Patience
@@ -36,9 +37,11 @@ def build(settings: Settings) -> Service:
         settings=settings,
         verifier=TokenVerifier.from_jwks(settings),
         health=health,
-        routers=[payments.router],
+        routers=[payments.router, webhooks.router],
+        problems=webhooks.PROBLEMS,
     )
     api.state.database = database
+    api.state.webhook_keys = build_webhook_keys(settings)
     consumer = Consumer(SUBSCRIPTION, database=database, kafka=settings)
     ops.mount(api, consumer, database, settings)
     return Service(
@@ -52,6 +55,13 @@ def build(settings: Settings) -> Service:
         loops=[build_charger(settings, database, breaker)],
         breakers=[breaker],
     )
+
+
+def build_webhook_keys(settings: Settings) -> WebhookKeys:
+    """Tell which secrets may have signed a webhook."""
+    given = (settings.payment_webhook_secret, settings.payment_webhook_secret_previous)
+    secrets = tuple(secret for secret in given if secret is not None)
+    return WebhookKeys(secrets, settings.payment_webhook_tolerance)
 
 
 def build_breaker(settings: Settings) -> Breaker:

@@ -21,6 +21,21 @@ class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
     )
     payment_gateway_url: HttpUrl = Field(description="base URL of the payment provider's API")
     payment_gateway_key: SecretStr = Field(min_length=1, description="the provider's secret key")
+    payment_webhook_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="signs the provider's webhooks; unset refuses them all, and payments go on"
+        " without",
+    )
+    payment_webhook_secret_previous: SecretStr | None = Field(
+        None, min_length=16, description="also believed, while the provider changes to a new one"
+    )
+    payment_webhook_tolerance: Duration = Field(
+        timedelta(minutes=5),
+        gt=timedelta(0),
+        le=timedelta(hours=1),
+        description="how old a webhook's signature may be",
+    )
     payment_gateway_timeout: Duration = Field(
         timedelta(seconds=10), gt=timedelta(0), description="longest wait for one answer"
     )

@@ -52,6 +52,14 @@ async def lock_payments(tx: Transaction, order_ids: Iterable[UUID]) -> Book:
     return Book(payments | await _lock_known(tx, known) if known else payments)
 
 
+async def lock_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
+    """Lock a payment that is there; unlike an event, a notice makes none."""
+    order_id = await tx.fetchval(
+        "SELECT order_id FROM payments WHERE payment_id = $1 FOR UPDATE", payment_id
+    )
+    return (await _lock_known(tx, [order_id]))[order_id] if order_id else None
+
+
 async def _lock_known(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, Payment]:
     rows = await tx.fetch(
         """

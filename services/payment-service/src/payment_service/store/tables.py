@@ -88,6 +88,21 @@ payments = sa.Table(
     sa.Index("ix_payments_due", "next_at", postgresql_where=sa.text("next_at IS NOT NULL")),
 )
 
+webhook_events = sa.Table(
+    "webhook_events",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("event_id", sa.Text, primary_key=True),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("verdict", sa.Text, nullable=False),
+    sa.Column("payment_id", UUID),
+    sa.Column("intent_id", sa.Text),
+    sa.Column("amount", sa.BigInteger),
+    sa.Column("currency", sa.Text),
+    _now("received_at"),
+    sa.Index("ix_webhook_events_received_at", "received_at"),
+)
+
 refunds = sa.Table(
     "refunds",
     metadata,

@@ -1,0 +1,99 @@
+"""What the provider tells of its own accord: never an answer, at most a reason to ask it now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from payment_service.domain.payment import (
+    AT_ONCE,
+    Attempt,
+    Kind,
+    Operation,
+    Payment,
+    Wanted,
+)
+
+
+class Verdict(StrEnum):
+    """What a notice came to."""
+
+    LOOKING = "LOOKING"
+    """The provider is asked now instead of later."""
+    NOTED = "NOTED"
+    """Nothing that we don't know or are not about to hear."""
+    MISMATCH = "MISMATCH"
+    """Another amount, currency, order or intent than ours: somebody has to look at it."""
+    UNEXPLAINED = "UNEXPLAINED"
+    """Money is held for a payment that neither waits for it nor is over: the same."""
+    UNKNOWN_PAYMENT = "UNKNOWN_PAYMENT"
+    """It names no payment of ours."""
+    IGNORED = "IGNORED"
+    """It is about something that this service does not handle."""
+
+
+ALARMING = frozenset({Verdict.MISMATCH, Verdict.UNEXPLAINED})
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A fact about an intent or a refund, perhaps old, perhaps told before."""
+
+    event_id: str
+    type: str
+    intent_id: str
+    payment_id: UUID | None
+    order_id: UUID | None
+    refund_id: UUID | None
+    """Of a refund, by our own metadata; None tells of the intent."""
+    amount: int
+    currency: str
+    holds_money: bool
+    is_refund: bool
+    created_at: datetime
+    """When the provider made the object."""
+
+
+def take_notice(payment: Payment, notice: Notice) -> tuple[Verdict, Payment]:
+    """Compare what is told with what we know, and decide whether the provider is asked now.
+
+    The notice itself settles nothing: it may be older than what we know, and it came uncalled.
+    """
+    if not _agrees(payment, notice):
+        return Verdict.MISMATCH, payment
+    if payment.attempt is not None:
+        return _hurry(payment, payment.attempt)
+    if not notice.holds_money or payment.intent_id is not None:
+        return Verdict.NOTED, payment
+    if payment.wanted is not Wanted.CLOSED:
+        return Verdict.UNEXPLAINED, payment
+    look = Attempt(Operation(Kind.LOOK), called_at=notice.created_at)
+    return Verdict.LOOKING, replace(payment, attempt=look, delay=AT_ONCE)
+
+
+def _agrees(payment: Payment, notice: Notice) -> bool:
+    expected: tuple[int | None, str | None] = (payment.amount, payment.currency)
+    if notice.is_refund:
+        refund = payment.refund(notice.refund_id)
+        expected = (refund.amount if refund else None, payment.currency)
+    same_intent = payment.intent_id in {None, notice.intent_id} or not notice.holds_money
+    return (
+        same_intent
+        and notice.order_id == payment.order_id
+        and (notice.amount, notice.currency) == expected
+    )
+
+
+def _hurry(payment: Payment, attempt: Attempt) -> tuple[Verdict, Payment]:
+    """Bring the next call forward, where its lateness protects nothing.
+
+    The same key may be used again at any time. The time between two looks that show nothing is
+    what allows a new key, so that one stays.
+    """
+    patient = attempt.looks > 0 or attempt.operation.kind is Kind.LOOK
+    in_hand = attempt.token is not None or attempt.calls == 0
+    if patient or in_hand:
+        return Verdict.NOTED, payment
+    return Verdict.LOOKING, replace(payment, delay=AT_ONCE)
