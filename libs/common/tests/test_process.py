@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
@@ -61,7 +61,7 @@ class NeverStops:
         await asyncio.Event().wait()
 
 
-def service_of(*loops: Loop, trusted_proxies: str = "") -> Service:
+def service_of(*loops: Loop, **changes: Any) -> Service:
     """Build a service whose API is all that runs: neither database nor broker is asked."""
     settings = Settings(
         app_env="test",
@@ -70,7 +70,7 @@ def service_of(*loops: Loop, trusted_proxies: str = "") -> Service:
         db_schema="inventory",
         kafka_bootstrap_servers="127.0.0.1:9",
         shutdown_timeout="500ms",
-        trusted_proxies=trusted_proxies,
+        **changes,
     )
     database = Database(settings, name="till")
     health = Health()
@@ -112,8 +112,9 @@ async def test_the_exit_code_tells_how_it_ended(loop: Loop, code: int) -> None:
         ("", "127.0.0.1", "http 127.0.0.1"),
         ("10.9.9.9", "10.1.2.3", "http 10.1.2.3"),
         ("10.1.2.3", "10.1.2.3", "https 6.6.6.6"),
+        ("10.1.2.0/24, 10.7.7.7", "10.1.2.3", "https 6.6.6.6"),
     ],
-    ids=["no proxy", "another proxy", "the proxy"],
+    ids=["no proxy", "another proxy", "the proxy", "one of its network"],
 )
 async def test_only_a_trusted_proxy_tells_who_is_calling(
     trusted: str, peer: str, told: str
@@ -124,14 +125,50 @@ async def test_only_a_trusted_proxy_tells_who_is_calling(
     async def tell(request: Request) -> str:
         return f"{request.url.scheme} {request.client.host if request.client else ''}"
 
-    config = Process(service, "api")._server().config
-    config.load()
-    transport = httpx2.ASGITransport(app=config.loaded_app, client=(peer, 4567))
-    async with httpx2.AsyncClient(transport=transport, base_url="http://till") as http:
+    async with client_of(service, peer) as http:
         forged = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https"}
         answer = await http.get("/caller", headers=forged)
 
     assert answer.json() == told
+
+
+@pytest.mark.parametrize(
+    ("trusted", "statuses"),
+    [("", [404, 429]), ("10.1.2.3", [404, 404])],
+    ids=["from anyone", "by the proxy"],
+)
+async def test_a_forwarded_address_has_a_bucket_only_if_the_proxy_names_it(
+    trusted: str, statuses: list[int]
+) -> None:
+    service = service_of(trusted_proxies=trusted, rate_limit_address="1/1h")
+    forwarded = ("198.51.100.7", "203.0.113.9, 198.51.100.8")
+
+    async with client_of(service, "10.1.2.3") as http:
+        answers = [
+            await http.get("/nothing", headers={"X-Forwarded-For": each}) for each in forwarded
+        ]
+
+    assert [answer.status_code for answer in answers] == statuses
+
+
+async def test_what_a_client_put_before_the_proxys_word_buys_nothing() -> None:
+    service = service_of(trusted_proxies="10.1.2.3", rate_limit_address="1/1h")
+
+    async with client_of(service, "10.1.2.3") as http:
+        answers = [
+            await http.get("/nothing", headers={"X-Forwarded-For": f"{forged}, 198.51.100.7"})
+            for forged in ("203.0.113.9", "203.0.113.10", "10.1.2.3")
+        ]
+
+    assert [answer.status_code for answer in answers] == [404, 429, 429]
+
+
+def client_of(service: Service, peer: str) -> httpx2.AsyncClient:
+    """Call what the process would serve, as that peer."""
+    config = Process(service, "api")._server().config
+    config.load()
+    transport = httpx2.ASGITransport(app=config.loaded_app, client=(peer, 4567))
+    return httpx2.AsyncClient(transport=transport, base_url="http://till")
 
 
 @pytest.fixture

@@ -71,6 +71,16 @@ def test_what_is_no_rate_is_one_readable_problem(
         load(LimitedSetting)
 
 
+@pytest.mark.parametrize("text", ["*", "proxy.internal", "10.0.0.1/8", "10.0.0.1;10.0.0.2"])
+def test_a_proxy_is_trusted_by_its_address_alone(
+    environment: pytest.MonkeyPatch, text: str
+) -> None:
+    environment.setenv("TRUSTED_PROXIES", text)
+
+    with pytest.raises(ConfigurationError, match="TRUSTED_PROXIES: "):
+        load(EverySetting)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

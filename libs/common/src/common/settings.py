@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -42,6 +43,13 @@ def _check_dsn(value: SecretStr) -> SecretStr:
     if not value.get_secret_value().startswith("postgresql://"):
         message = "write it as postgresql://user:password@host:port/database"
         raise ValueError(message)
+    return value
+
+
+def _check_addresses(value: str) -> str:
+    # "*" would let any caller choose the address that it is limited and logged by.
+    for each in filter(None, value.split(",")):
+        ip_network(each.strip())
     return value
 
 
@@ -167,8 +175,10 @@ class ServiceSettings(LimitSettings):
     )
     host: str = Field("127.0.0.1", description="address that the HTTP server listens on")
     port: int = Field(8000, ge=0, le=65535, description="port of the HTTP server; 0 takes any")
-    trusted_proxies: str = Field(
-        "", description="comma-separated addresses whose X-Forwarded-* headers are believed"
+    trusted_proxies: Annotated[str, AfterValidator(_check_addresses)] = Field(
+        "",
+        description="comma-separated addresses or networks whose X-Forwarded-For and -Proto are "
+        "believed",
     )
     enable_docs: bool | None = Field(
         None, description="serve Swagger UI and the OpenAPI document; unset: not in production"
