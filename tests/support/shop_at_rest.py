@@ -98,11 +98,19 @@ class World:
                 (intent, kind, amount, str(order_id)),
             )
 
-    def deliver(self, order_id: UUID, kind: str, message_id: str | None = None) -> None:
-        own = message_id or f"<{order_id}.{kind}.-@pedido>"
+    def deliver(
+        self,
+        order_id: UUID | str,
+        kind: str,
+        message_id: str | None = None,
+        *,
+        subject: UUID | str = "-",
+    ) -> None:
+        own = message_id or f"<{order_id}.{kind}.{subject}@pedido>"
         headers = (
             f"From: shop\r\nMessage-ID: {own}\r\nX-Pedido-Order: {order_id}\r\n"
-            f"X-Pedido-Kind: {kind}\r\nX-Pedido-Subject: -\r\n\r\nMessage-ID: <not.this@one>\r\n"
+            f"X-Pedido-Kind: {kind}\r\nX-Pedido-Subject: {subject}\r\n\r\n"
+            "Message-ID: <not.this@one>\r\n"
         )
         (self.mail / f"{uuid7()}.eml").write_text(headers)
 
@@ -306,6 +314,7 @@ async def _notices(world: World, order_id: UUID) -> None:
     for kind in MAILS[order_id]:
         await world.insert(
             "notifications.notifications",
+            id=uuid7(),
             order_id=order_id,
             kind=kind,
             subject="",

@@ -1,14 +1,11 @@
-import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from email import message_from_bytes, policy
 from uuid import UUID
 
 import pytest
-from aiosmtpd.smtp import SMTP, Envelope, Session
 from common.errors import ConfigurationError
 from notification_service.channels.mail import Email, MailServer
 from notification_service.domain.letters import Delivered, PutOff, Refused
@@ -16,89 +13,13 @@ from notification_service.domain.notices import Notice
 from notification_service.domain.words import Text
 from pydantic import SecretStr
 
+from tests.support.postmaster import Postmaster, office_of
+
 ORDER = UUID("0198f3a0-0001-7000-8000-000000000001")
 REFUND = UUID("0198f3a0-0003-7000-8000-000000000003")
 NOTICE = Notice(ORDER, "refunded", str(REFUND))
 TEXT = Text("Your refund", "We have given back £15.30. ¡Hola!\n", "<p>¡Hola!</p>\n")
 ADA = "ada@example.com"
-
-
-@dataclass
-class Postmaster:
-    """A mail server's opinions, and what it took."""
-
-    rcpt_answer: str = "250 OK"
-    data_answer: str = "250 OK"
-    taken: list[bytes] = field(default_factory=list)
-    sessions: list[Session] = field(default_factory=list)
-    silent: bool = False
-    dawdle: float = 0
-    """Seconds before each answer."""
-
-    async def handle_MAIL(  # noqa: N802
-        self,
-        _server: SMTP,
-        _session: Session,
-        envelope: Envelope,
-        address: str,
-        _options: list[str],
-    ) -> str:
-        await asyncio.sleep(self.dawdle)
-        envelope.mail_from = address
-        return "250 OK"
-
-    async def handle_RCPT(  # noqa: N802  aiosmtpd's name
-        self, _server: SMTP, session: Session, envelope: Envelope, address: str, _options: list[str]
-    ) -> str:
-        if session not in self.sessions:
-            self.sessions.append(session)
-        await asyncio.sleep(self.dawdle)
-        if self.rcpt_answer.startswith("250"):
-            envelope.rcpt_tos.append(address)
-        return self.rcpt_answer
-
-    async def handle_DATA(  # noqa: N802
-        self, _server: SMTP, _session: Session, envelope: Envelope
-    ) -> str:
-        if self.silent:
-            await asyncio.sleep(30)
-        await asyncio.sleep(self.dawdle)
-        if self.data_answer.startswith("250"):
-            self.taken.append(envelope.original_content or b"")
-        return self.data_answer
-
-
-@dataclass
-class Office:
-    """A running mail server."""
-
-    postmaster: Postmaster
-    port: int
-    servers: list[SMTP]
-
-    def hang_up(self) -> None:
-        """Drop every connection, as a server does with one that idles."""
-        for server in self.servers:
-            if server.transport is not None:
-                server.transport.close()
-
-
-@asynccontextmanager
-async def _office(postmaster: Postmaster) -> AsyncIterator[Office]:
-    servers: list[SMTP] = []
-
-    def accept() -> SMTP:
-        servers.append(SMTP(postmaster, enable_SMTPUTF8=False, hostname="mail.test"))
-        return servers[-1]
-
-    listening = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
-    office = Office(postmaster, listening.sockets[0].getsockname()[1], servers)
-    try:
-        yield office
-    finally:
-        office.hang_up()
-        listening.close()
-        await listening.wait_closed()
 
 
 @asynccontextmanager
@@ -115,7 +36,7 @@ async def _channel(port: int, answer_timeout: float = 5.0) -> AsyncIterator[Emai
 
 
 async def test_an_e_mail_arrives_with_its_own_message_id() -> None:
-    async with _office(Postmaster()) as office, _channel(office.port) as email:
+    async with office_of(Postmaster()) as office, _channel(office.port) as email:
         delivery = await email.deliver(NOTICE, TEXT, ADA)
 
     message = message_from_bytes(office.postmaster.taken[0], policy=policy.default)
@@ -132,7 +53,7 @@ async def test_an_e_mail_arrives_with_its_own_message_id() -> None:
 
 
 async def test_one_connection_carries_many_e_mails() -> None:
-    async with _office(Postmaster()) as office, _channel(office.port) as email:
+    async with office_of(Postmaster()) as office, _channel(office.port) as email:
         for _ in range(5):
             await email.deliver(NOTICE, TEXT, ADA)
 
@@ -141,7 +62,7 @@ async def test_one_connection_carries_many_e_mails() -> None:
 
 
 async def test_an_idle_connection_that_the_server_closed_is_replaced() -> None:
-    async with _office(Postmaster()) as office, _channel(office.port) as email:
+    async with office_of(Postmaster()) as office, _channel(office.port) as email:
         await email.deliver(NOTICE, TEXT, ADA)
         office.hang_up()
         delivery = await email.deliver(NOTICE, TEXT, ADA)
@@ -152,6 +73,18 @@ async def test_an_idle_connection_that_the_server_closed_is_replaced() -> None:
 
 def _bad_recipient(postmaster: Postmaster) -> None:
     postmaster.rcpt_answer = f"550 no such user {ADA}"
+
+
+def _moved(postmaster: Postmaster) -> None:
+    postmaster.rcpt_answer = "551 user not local"
+
+
+def _closed_mailbox(postmaster: Postmaster) -> None:
+    postmaster.rcpt_answer = "550 5.2.1 mailbox disabled"
+
+
+def _policy(postmaster: Postmaster) -> None:
+    postmaster.rcpt_answer = "550 5.7.1 we don't like your network"
 
 
 def _full_mailbox(postmaster: Postmaster) -> None:
@@ -169,19 +102,22 @@ def _busy(postmaster: Postmaster) -> None:
 @pytest.mark.parametrize(
     ("script", "answer"),
     [
-        (_bad_recipient, Refused("smtp_550")),
+        (_bad_recipient, Refused("smtp_550", bounced=True)),
+        (_moved, Refused("smtp_551", bounced=True)),
+        (_closed_mailbox, Refused("smtp_550", bounced=True)),
+        (_policy, Refused("smtp_550")),
         (_full_mailbox, PutOff("smtp_452")),
         (_bad_content, Refused("smtp_554")),
         (_busy, PutOff("smtp_451")),
     ],
-    ids=["no such user", "mailbox full", "spam", "busy"],
+    ids=["no such user", "moved", "closed mailbox", "policy", "mailbox full", "spam", "busy"],
 )
 async def test_the_servers_answer_decides_and_the_connection_lives_on(
     script: Callable[[Postmaster], None], answer: object
 ) -> None:
     postmaster = Postmaster()
     script(postmaster)
-    async with _office(postmaster) as office, _channel(office.port) as email:
+    async with office_of(postmaster) as office, _channel(office.port) as email:
         first = await email.deliver(NOTICE, TEXT, ADA)
         second = await email.deliver(NOTICE, TEXT, ADA)
 
@@ -191,7 +127,7 @@ async def test_the_servers_answer_decides_and_the_connection_lives_on(
 
 async def test_a_server_that_says_nothing_is_asked_again_later() -> None:
     async with (
-        _office(Postmaster(silent=True)) as office,
+        office_of(Postmaster(silent=True)) as office,
         _channel(office.port, answer_timeout=0.2) as email,
     ):
         delivery = await email.deliver(NOTICE, TEXT, ADA)
@@ -201,7 +137,7 @@ async def test_a_server_that_says_nothing_is_asked_again_later() -> None:
 
 async def test_a_server_that_answers_each_step_just_in_time_is_too_slow() -> None:
     async with (
-        _office(Postmaster(dawdle=0.17)) as office,
+        office_of(Postmaster(dawdle=0.17)) as office,
         _channel(office.port, answer_timeout=0.2) as email,
     ):
         delivery = await email.deliver(NOTICE, TEXT, ADA)
@@ -229,7 +165,7 @@ async def test_a_server_that_is_away_is_asked_again_later() -> None:
     ids=["header injection", "no address", "not ASCII"],
 )
 async def test_an_address_that_can_not_be_written_to_is_refused(address: str, code: str) -> None:
-    async with _office(Postmaster()) as office, _channel(office.port) as email:
+    async with office_of(Postmaster()) as office, _channel(office.port) as email:
         delivery = await email.deliver(NOTICE, TEXT, address)
 
     assert delivery == Refused(code)

@@ -115,7 +115,7 @@ async def test_what_is_heard_in_any_order_and_batches_is_owed(
     await hear(database, heard[:seed])
     await hear(database, heard[seed:])
 
-    assert await due(database) == ["cancelled", "confirmed", "refunded"]
+    assert await due(database) == ["cancelled", "confirmed", "refunded", "welcome"]
 
 
 async def test_a_replay_owes_nothing_again(database: Database) -> None:
@@ -139,7 +139,38 @@ async def test_many_orders_are_one_batch(database: Database) -> None:
 
     async with database.transaction() as tx:
         owed = await tx.fetchval("SELECT count(*) FROM notifications")
-    assert owed == 300
+    assert owed == 400
+
+
+async def test_a_customer_is_welcomed_once(database: Database) -> None:
+    customer_id = uuid7()
+    told = [
+        CustomerChanged(customer_id=customer_id, name="Ada", email=address, language="en")
+        for address in ("ada@example.com", "ada@example.org")
+    ]
+
+    await hear(database, [record(told[0], version=1)])
+    await hear(database, [record(told[1], version=2)])
+    await hear(database, [record(told[0], version=1)])
+
+    async with database.transaction() as tx:
+        rows = await tx.fetch(
+            "SELECT order_id, customer_id, subject, message_id FROM notifications"
+        )
+    assert [tuple(row) for row in rows] == [
+        (None, customer_id, str(customer_id), f"<-.welcome.{customer_id}@pedido>")
+    ]
+
+
+async def test_who_is_erased_before_they_were_known_is_not_welcomed(database: Database) -> None:
+    customer = CustomerChanged(
+        customer_id=uuid7(), name="Ada", email="ada@example.com", language="en"
+    )
+
+    await hear(database, [_without_value(record(customer, version=2))])
+    await hear(database, [record(customer, version=1)])
+
+    assert await due(database) == []
 
 
 async def test_an_erased_customer_leaves_no_address(database: Database) -> None:

@@ -24,6 +24,7 @@ from notification_service.messages import (
 
 ORDER = UUID("0198f3a0-0001-7000-8000-000000000001")
 CUSTOMER = UUID("0198f3a0-0002-7000-8000-000000000002")
+NOTICE = UUID("0198f3a0-0005-7000-8000-000000000005")
 TOKEN = UUID("0198f3a0-0004-7000-8000-000000000004")
 POUNDS = Money(amount=1530, currency="GBP")
 LINES = (OrderLine(sku="85123A", quantity=6, unit_price=Money(amount=255, currency="GBP")),)
@@ -40,6 +41,7 @@ def letter(
     age: timedelta = timedelta(),
 ) -> Letter:
     return Letter(
+        notice_id=NOTICE,
         notice=Notice(ORDER, kind, money=money),
         order=KNOWN_ORDER,
         customer=Customer(CUSTOMER, "ada@example.com", "Ada", language),

@@ -10,11 +10,12 @@ import pytest
 from common.database import Database
 from common.message import StateRecord, uuid7
 from notification_service.channels.stationery import Stationery
-from notification_service.domain.letters import Delivered, Delivery, Letter, PutOff, Refused
+from notification_service.domain.addresses import Digests
+from notification_service.domain.letters import Delivered, Delivery, PutOff, Refused
 from notification_service.domain.notices import Notice, Order
 from notification_service.domain.words import Text
-from notification_service.messages import CustomerChanged, Money, OrderLine
-from notification_service.sending.letters import LEASE_MARGIN, Sender
+from notification_service.messages import CustomerChanged, Kind, Money, OrderLine
+from notification_service.sending.letters import LEASE_MARGIN, Round, Sender
 from notification_service.store import customers, letters, notices
 
 from tests.support.waiting import eventually
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.postgres
 
 ADDRESS = "ada@example.com"
 STATIONERY = Stationery.load()
+DIGESTS = Digests(b"a key of this test alone, 32 bytes")
 POUNDS = Money(amount=1530, currency="GBP")
 LINES = (OrderLine(sku="85123A", quantity=6, unit_price=POUNDS),)
 TWO_DAYS = timedelta(days=2)
@@ -34,23 +36,31 @@ class Pigeons:
 
     answer: Delivery = field(default_factory=Delivered)
     given: list[tuple[str, str]] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
     longest_attempt: timedelta = timedelta(seconds=1)
 
     async def deliver(self, notice: Notice, text: Text, address: str) -> Delivery:
         self.given.append((notice.message_id, address))
+        self.subjects.append(text.subject)
         assert text.body
         assert text.html
         return self.answer
 
 
-async def owe(database: Database, *, erased: bool = False) -> UUID:
-    order_id, customer_id = uuid7(), uuid7()
+async def owe(
+    database: Database,
+    *kinds: Kind,
+    customer_id: UUID | None = None,
+    erased: bool = False,
+) -> UUID:
+    order_id, customer_id = uuid7(), customer_id or uuid7()
     customer = CustomerChanged(customer_id=customer_id, name="Ada", email=ADDRESS, language="en")
     record = StateRecord(str(customer_id), 1, None if erased else customer, uuid7())
     async with database.transaction() as tx:
         await customers.save_customers(tx, [record])
         await notices.add_orders(tx, [Order(order_id, customer_id, LINES, POUNDS)])
-        await notices.add_notices(tx, [Notice(order_id, "confirmed")])
+        owed = [Notice(order_id, kind) for kind in kinds or ("confirmed",)]
+        await notices.add_notices(tx, owed)
         tx.ring(letters.SENDING_BELL)
     return order_id
 
@@ -60,7 +70,7 @@ async def sending(
     database: Database, channel: Pigeons, give_up_after: timedelta = TWO_DAYS
 ) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    loop = Sender(database, channel, STATIONERY, give_up_after).loop(concurrency=4)
+    loop = Sender(database, channel, STATIONERY, DIGESTS, give_up_after).loop(concurrency=4)
     running = asyncio.create_task(loop.run(stop))
     try:
         yield
@@ -69,13 +79,25 @@ async def sending(
         await running
 
 
+async def states(database: Database, order_id: UUID) -> dict[str, tuple[str, str | None]]:
+    async with database.transaction() as tx:
+        rows = await tx.fetch(
+            "SELECT kind, status, error FROM notifications WHERE order_id = $1", order_id
+        )
+    return {row["kind"]: (row["status"], row["error"]) for row in rows}
+
+
 def is_in(database: Database, order_id: UUID, status: str) -> Callable[[], Awaitable[bool]]:
     async def reached() -> bool:
-        async with database.transaction() as tx:
-            (row,) = await notices.list_notices(tx, order_id)
-        return row.status == status
+        return {each for each, _ in (await states(database, order_id)).values()} == {status}
 
     return reached
+
+
+async def log(database: Database) -> list[tuple[str, str | None]]:
+    async with database.transaction() as tx:
+        rows = await tx.fetch("SELECT outcome, code FROM attempts ORDER BY attempt_id")
+    return [(row["outcome"], row["code"]) for row in rows]
 
 
 async def announced(database: Database) -> list[str]:
@@ -157,13 +179,13 @@ async def test_no_address_is_logged(database: Database, capsys: pytest.CaptureFi
 async def test_a_letter_is_not_sent_when_its_lease_might_end_meanwhile(database: Database) -> None:
     order_id = await owe(database)
     channel = Pigeons()
-    sender = Sender(database, channel, STATIONERY, TWO_DAYS)
+    sender = Sender(database, channel, STATIONERY, DIGESTS, TWO_DAYS)
     too_short = channel.longest_attempt + LEASE_MARGIN
     async with database.transaction() as tx:
         (letter,) = await letters.lease_letters(tx, 10, uuid7(), too_short)
 
-    outcome = await sender.send(letter)
-    await sender.settle([(letter, outcome)])
+    outcome = await sender.send((letter,))
+    await sender.settle([((letter,), outcome)])
 
     assert channel.given == []
     async with sending(database, channel):
@@ -174,13 +196,15 @@ async def test_a_letter_is_not_sent_when_its_lease_might_end_meanwhile(database:
 async def test_a_hundred_letters_take_a_few_leases(database: Database) -> None:
     order_ids = [await owe(database) for _ in range(100)]
     channel, stop = Pigeons(), asyncio.Event()
-    loop = Sender(database, channel, STATIONERY, TWO_DAYS).loop(concurrency=4)
+    loop = Sender(database, channel, STATIONERY, DIGESTS, TWO_DAYS).loop(concurrency=4)
     sizes: list[int] = []
 
-    async def counted(*asked: Any) -> list[Letter]:
-        leased = await letters.lease_letters(*asked)
-        sizes.append(len(leased))
-        return leased
+    lease = loop.lease
+
+    async def counted(*asked: Any) -> list[Round]:
+        rounds = await lease(*asked)
+        sizes.append(len(rounds))
+        return rounds
 
     loop.lease = counted
     running = asyncio.create_task(loop.run(stop))
@@ -191,3 +215,81 @@ async def test_a_hundred_letters_take_a_few_leases(database: Database) -> None:
 
     assert sum(sizes) == len(set(channel.given)) == 100
     assert len([size for size in sizes if size]) <= 4
+
+
+async def test_letters_to_one_recipient_arrive_in_order_also_when_the_first_is_put_off(
+    database: Database,
+) -> None:
+    channel = Pigeons(PutOff("smtp_451"))
+    async with sending(database, channel):
+        order_id = await owe(database, "confirmed", "cancelled", "refunded")
+        await eventually(lambda: len(channel.given) >= 2)
+        put_off = {message_id for message_id, _ in channel.given}
+        channel.answer = Delivered()
+        await eventually(is_in(database, order_id, "SENT"))
+
+    assert put_off == {f"<{order_id}.confirmed.-@pedido>"}
+    assert [message_id for message_id, _ in channel.given][-3:] == [
+        f"<{order_id}.{kind}.-@pedido>" for kind in ("confirmed", "cancelled", "refunded")
+    ]
+
+
+async def test_what_waits_for_one_recipient_delays_no_other(database: Database) -> None:
+    channel = Pigeons(PutOff("smtp_451"))
+    async with sending(database, channel):
+        await owe(database)
+        await eventually(lambda: channel.given)
+        channel.answer = Delivered()
+        order_id = await owe(database)
+        await eventually(is_in(database, order_id, "SENT"))
+
+
+async def test_every_attempt_is_in_the_log(database: Database) -> None:
+    channel = Pigeons(PutOff("smtp_451"))
+    async with sending(database, channel):
+        order_id = await owe(database)
+        await eventually(lambda: channel.given)
+        channel.answer = Refused("smtp_554")
+        await eventually(is_in(database, order_id, "FAILED"))
+
+    assert await log(database) == [("put_off", "smtp_451"), ("refused", "smtp_554")]
+
+
+async def test_an_address_that_bounced_is_not_written_to_again(database: Database) -> None:
+    customer_id = uuid7()
+    channel = Pigeons(Refused("smtp_550", bounced=True))
+    async with sending(database, channel):
+        first = await owe(database, customer_id=customer_id)
+        await eventually(is_in(database, first, "FAILED"))
+        second = await owe(database, customer_id=customer_id)
+        await eventually(is_in(database, second, "SUPPRESSED"))
+
+    assert len(channel.given) == 1
+    assert await states(database, second) == {"confirmed": ("SUPPRESSED", "address_suppressed")}
+    assert await announced(database) == ["NotificationFailed", "NotificationSuppressed"]
+    async with database.transaction() as tx:
+        row = await tx.fetchrow("SELECT digest, code FROM suppressions")
+    assert row is not None
+    assert tuple(row) == (DIGESTS.of(ADDRESS.upper()), "smtp_550")
+
+
+async def test_what_a_customer_may_do_without_and_muted_is_not_sent(database: Database) -> None:
+    customer_id = uuid7()
+    async with database.transaction() as tx:
+        chosen = customers.Preferences("es", frozenset({"shipped", "confirmed"}))
+        assert await customers.save_preferences(tx, customer_id, chosen)
+    channel = Pigeons()
+    async with sending(database, channel):
+        order_id = await owe(database, "confirmed", "shipped", customer_id=customer_id)
+        await eventually(lambda: channel.given)
+        await eventually(lambda: told(database, 2))
+
+    assert await states(database, order_id) == {
+        "confirmed": ("SENT", None),
+        "shipped": ("SUPPRESSED", "muted"),
+    }
+    assert channel.subjects == ["Su pedido está confirmado"]
+
+
+async def told(database: Database, times: int) -> bool:
+    return len(await announced(database)) == times

@@ -62,7 +62,7 @@ def sent(letter: Letter) -> Settlement:
         language="en",
         template="refunded",
     )
-    return Settlement(letter.notice.key, letter.token, "SENT", None, timedelta(), event)
+    return Settlement(letter.notice_id, letter.token, "SENT", None, timedelta(), "delivered", event)
 
 
 @pytest.mark.parametrize("facts", list(permutations(FACTS)), ids="-".join)
@@ -92,6 +92,18 @@ async def test_a_leased_notice_is_nobody_elses(database: Database) -> None:
 
 
 async def test_two_senders_never_lease_the_same_notice(database: Database) -> None:
+    for _ in range(40):
+        order_id, customer_id = uuid7(), uuid7()
+        for fact in FACTS:
+            await learn(database, fact, order_id, customer_id)
+
+    leased = await asyncio.gather(*(lease(database) for _ in range(4)))
+
+    keys = [letter.notice.key for batch in leased for letter in batch]
+    assert len(keys) == len(set(keys)) == 40
+
+
+async def test_two_senders_never_hold_letters_to_the_same_recipient(database: Database) -> None:
     customer_id = uuid7()
     await learn(database, "customer", customer_id, customer_id)
     for _ in range(40):
@@ -101,8 +113,24 @@ async def test_two_senders_never_lease_the_same_notice(database: Database) -> No
 
     leased = await asyncio.gather(*(lease(database) for _ in range(4)))
 
-    keys = [letter.notice.key for batch in leased for letter in batch]
-    assert len(keys) == len(set(keys)) == 40
+    assert sorted(len(batch) for batch in leased) == [0, 0, 0, 10]
+
+
+async def test_letters_to_one_recipient_are_leased_in_the_order_in_which_they_were_owed(
+    database: Database,
+) -> None:
+    customer_id = uuid7()
+    await learn(database, "customer", customer_id, customer_id)
+    order_ids = [uuid7() for _ in range(20)]
+    for order_id in order_ids:
+        await learn(database, "order", order_id, customer_id)
+        await learn(database, "notice", order_id, customer_id)
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE notifications SET due_at = now() - random() * interval '1 day'")
+
+    leased = await lease(database, 12)
+
+    assert [letter.notice.order_id for letter in leased] == order_ids[:12]
 
 
 async def test_a_lease_that_ran_out_is_leased_again_and_the_old_outcome_is_void(
@@ -120,7 +148,7 @@ async def test_a_lease_that_ran_out_is_leased_again_and_the_old_outcome_is_void(
     assert second.attempt == 2
     assert written == set()
     async with database.transaction() as tx:
-        assert await letters.save_settlements(tx, [sent(second)]) == {second.notice.key}
+        assert await letters.save_settlements(tx, [sent(second)]) == {second.notice_id}
 
 
 async def test_an_outcome_is_written_once(database: Database) -> None:
@@ -130,12 +158,14 @@ async def test_an_outcome_is_written_once(database: Database) -> None:
         first = await letters.save_settlements(tx, [sent(letter)])
         second = await letters.save_settlements(tx, [sent(letter)])
 
-    assert (first, second) == ({letter.notice.key}, set())
+    assert (first, second) == ({letter.notice_id}, set())
 
 
 async def test_a_notice_put_off_is_not_due_before_its_time(database: Database) -> None:
     letter = await one_due(database)
-    later = Settlement(letter.notice.key, letter.token, "PENDING", "smtp_451", LEASE, None)
+    later = Settlement(
+        letter.notice_id, letter.token, "PENDING", "smtp_451", LEASE, "put_off", None
+    )
 
     async with database.transaction() as tx:
         await letters.save_settlements(tx, [later])

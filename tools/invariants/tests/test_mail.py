@@ -85,3 +85,34 @@ async def test_mail_of_another_database_is_left_out(world: World) -> None:
     world.deliver(STRANGER, "confirmed")
 
     assert (await finding(world)).holds
+
+
+async def _welcome(world: World, customer_id: UUID) -> None:
+    await world.insert("notifications.customers", customer_id=customer_id, version=1)
+    await world.insert(
+        "notifications.notifications",
+        id=customer_id,
+        kind="welcome",
+        subject=str(customer_id),
+        reason="",
+        message_id=f"<-.welcome.{customer_id}@pedido>",
+        status="SENT",
+    )
+
+
+async def test_a_message_about_no_order_counts_too(world: World) -> None:
+    await _welcome(world, STRANGER)
+    world.deliver("-", "welcome", subject=STRANGER)
+
+    found = await finding(world)
+
+    assert found.holds
+    assert found.checked == "5 messages for 5 notifications"
+
+
+async def test_i6_a_customer_was_never_welcomed(world: World) -> None:
+    await _welcome(world, STRANGER)
+
+    found = await finding(world)
+
+    assert f"notification - welcome {STRANGER} is SENT and never arrived" in found.examples

@@ -15,6 +15,7 @@ from notification_service.api import router
 from notification_service.channels.mail import Email, MailServer
 from notification_service.channels.stationery import Stationery
 from notification_service.consumers import SUBSCRIPTION
+from notification_service.domain.addresses import Digests
 from notification_service.sending.letters import Sender
 from notification_service.settings import Settings
 
@@ -26,7 +27,13 @@ def build(settings: Settings) -> Service:
     database = Database(settings, name=NAME)
     health = Health()
     channel = Email(MailServer.at(settings.smtp_url), settings.mail_sender, settings.smtp_timeout)
-    sender = Sender(database, channel, Stationery.load(), settings.mail_give_up_after)
+    sender = Sender(
+        database,
+        channel,
+        Stationery.load(),
+        Digests(settings.derived_key("addresses")),
+        settings.mail_give_up_after,
+    )
     api = create_app(
         title="Pedido notifications",
         service=NAME,

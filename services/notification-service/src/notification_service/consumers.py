@@ -56,7 +56,9 @@ async def _save(tx: Transaction, desk: Desk) -> None:
 
 
 async def _save_customers(tx: Transaction, records: Sequence[StateRecord]) -> None:
-    await customer_store.save_customers(tx, records)
+    new = await customer_store.save_customers(tx, records)
+    if new:
+        await notice_store.add_notices(tx, [notices.welcome(each) for each in new])
     tx.ring(SENDING_BELL)
 
 

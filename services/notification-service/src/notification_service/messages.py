@@ -5,6 +5,7 @@ from uuid import UUID
 
 from common.message import Event
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import override
 
 Kind = Literal[
     "welcome",
@@ -129,6 +130,10 @@ class _Told(Event):
     channel: str
     language: str
     template: str
+
+    @override
+    def key(self) -> str:
+        return str(self.order_id or self.customer_id)
 
 
 class NotificationSent(_Told):

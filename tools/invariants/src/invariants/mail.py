@@ -10,12 +10,13 @@ from invariants.report import Finding, counted
 from invariants.sources import Connection
 
 Key = tuple[str, str, str]
+"""Order (or `-`, where a message is about none), kind and subject."""
 
 HEADER_BYTES = 4096
 """Our headers are under 1 KB; reading no further keeps 40,000 files quick."""
 
 _HEADER = re.compile(rb"^(message-id|x-pedido-[a-z]+):\s*(\S+)", re.IGNORECASE | re.MULTILINE)
-_MESSAGE_ID = re.compile(r"<([0-9a-f-]{36})\.([a-z_]+)\.(\S+)@pedido>")
+_MESSAGE_ID = re.compile(r"<([0-9a-f-]{36}|-)\.([a-z_]+)\.(\S+)@pedido>")
 
 OWED = """
     SELECT order_id, kind FROM orders.orders
@@ -25,6 +26,13 @@ OWED = """
       USING (status)
     EXCEPT SELECT order_id, kind FROM notifications.notifications
 """
+
+
+KNOWN = """
+    SELECT order_id AS id FROM orders.orders
+    UNION SELECT customer_id FROM notifications.customers
+"""
+"""Whatever a message of ours can be about; the sink may hold others' too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +67,11 @@ async def check_mail(db: Connection, folder: Path) -> Finding:
         "SELECT order_id, kind, subject, status, message_id FROM notifications.notifications"
     )
     statuses = {
-        (str(row["order_id"]), row["kind"], row["subject"] or "-"): row["status"] for row in rows
+        (str(row["order_id"] or "-"), row["kind"], row["subject"] or "-"): row["status"]
+        for row in rows
     }
-    orders = {str(row["order_id"]) for row in await db.fetch("SELECT order_id FROM orders.orders")}
-    ours = Counter({mail: times for mail, times in received.items() if mail.key[0] in orders})
+    known = {str(row["id"]) for row in await db.fetch(KNOWN)}
+    ours = Counter({mail: times for mail, times in received.items() if _about(mail.key) in known})
     owed = await db.fetch(OWED)
     return Finding.of(
         "I6",
@@ -80,6 +89,12 @@ async def check_mail(db: Connection, folder: Path) -> Finding:
         ],
         notes=_notes(ours, Counter(statuses.values())),
     )
+
+
+def _about(key: Key) -> str:
+    """Name the order that a message is about, or else the customer."""
+    order, _, subject = key
+    return subject if order == "-" else order
 
 
 def _unsent(statuses: Mapping[Key, str], arrived: set[Key]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """E-mail: how a text reaches a person, and what the mail server's answer means."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -45,6 +46,10 @@ _parsed = lru_cache(maxsize=256)(_REGISTRY)
 _POLICY = SMTP.clone(max_line_length=998, header_factory=_Headers())
 
 _PERMANENT = 500
+_NO_SUCH_MAILBOX = frozenset({550, 551, 553})
+_ENHANCED = re.compile(r"5\.(\d{1,3}\.\d{1,3})(?!\S)")
+_GONE = frozenset({"1.1", "1.2", "1.3", "1.6", "1.10", "2.1"})
+"""RFC 3463 and RFC 7505: bad mailbox, system or syntax, moved, no mail at all, disabled."""
 _SCHEMES = {"smtp": 25, "smtps": 465}
 
 
@@ -145,7 +150,7 @@ class Email:
         message["To"] = address
         message["Subject"] = text.subject
         message["Message-ID"] = notice.message_id
-        message["X-Pedido-Order"] = str(notice.order_id)
+        message["X-Pedido-Order"] = str(notice.order_id or "-")
         message["X-Pedido-Kind"] = notice.kind
         message["X-Pedido-Subject"] = notice.subject or "-"
         message["Auto-Submitted"] = "auto-generated"
@@ -193,7 +198,7 @@ def _meaning(error: Exception) -> Delivery:
     """Read the server's answer by its code: its text may repeat the address."""
     match error:
         case aiosmtplib.SMTPRecipientsRefused(recipients=[refused, *_]):
-            return _by_code(refused.code)
+            return _of_recipient(refused.code, refused.message)
         case aiosmtplib.SMTPDataError():
             return _by_code(error.code)
         case aiosmtplib.SMTPNotSupported():
@@ -205,6 +210,15 @@ def _meaning(error: Exception) -> Delivery:
             return PutOff("timeout")
         case _:
             return PutOff("server_away")
+
+
+def _of_recipient(code: int, text: str) -> Delivery:
+    """Tell an address that does not exist from one that is refused for what we are or send."""
+    if code < _PERMANENT:
+        return PutOff(f"smtp_{code}")
+    enhanced = _ENHANCED.match(text)
+    gone = enhanced[1] in _GONE if enhanced else code in _NO_SUCH_MAILBOX
+    return Refused(f"smtp_{code}", bounced=gone)
 
 
 def _by_code(code: int) -> Delivery:

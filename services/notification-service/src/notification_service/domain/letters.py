@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-from notification_service.domain import words
-from notification_service.domain.notices import Notice, NoticeKey, Order
+from notification_service.domain import preferences, words
+from notification_service.domain.notices import Notice, Order
 from notification_service.domain.words import Content
 from notification_service.messages import (
     NotificationFailed,
@@ -28,18 +28,23 @@ class Customer:
     address: str | None = field(repr=False)
     name: str | None = field(repr=False)
     language: str
+    muted: frozenset[str] = frozenset()
+    bounced: bool = False
+    """A mail server said that the address does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A notice whose order and customer are known, leased for one attempt."""
+    """A notice whose recipient is known, leased for one attempt."""
 
+    notice_id: UUID
     notice: Notice
-    order: Order
+    order: Order | None
     customer: Customer
     token: UUID
     attempt: int
     age: timedelta
+    """Since it was owed, or asked for again."""
     lease_ends: float
     """By `time.monotonic()`: afterwards another process may send it."""
 
@@ -65,6 +70,8 @@ class Refused:
     """The channel will never take it, and says why by a code."""
 
     code: str
+    bounced: bool = False
+    """It is the address that does not exist: nothing else sent there will arrive either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,53 +83,81 @@ class PutOff:
 
 @dataclass(frozen=True, slots=True)
 class Unwanted:
-    """There is nobody to write to."""
+    """There is nobody to write to, or nobody who wants it."""
 
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class Untried:
-    """Its turn came too late: the lease might have ended before the attempt did."""
+    """Its turn came too late, or one before it to the same recipient is put off."""
 
 
 Delivery: TypeAlias = Delivered | Refused | PutOff | Unwanted
 Attempt: TypeAlias = Delivery | Untried
 NoticeStatus = Literal["PENDING", "SENT", "FAILED", "SUPPRESSED"]
+Outcome = Literal["delivered", "refused", "put_off", "suppressed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What one attempt leaves in the notice's row, and what is announced."""
+    """What one attempt leaves in the notice's row and in the log, and what is announced."""
 
-    key: NoticeKey
+    notice_id: UUID
     token: UUID
     status: NoticeStatus
     reason: str | None
     delay: timedelta
+    outcome: Outcome | None
     event: NotificationSent | NotificationFailed | NotificationSuppressed | None
+    bounced: str | None = field(default=None, repr=False)
+    """The address that does not exist."""
+
+
+def address_of(letter: Letter) -> str | Unwanted:
+    """Answer the address to write to, or why the letter is not even to be tried."""
+    customer = letter.customer
+    if customer.address is None:
+        return Unwanted("customer_erased")
+    if customer.bounced:
+        return Unwanted("address_suppressed")
+    if preferences.is_muted(letter.notice.kind, customer.muted):
+        return Unwanted("muted")
+    return customer.address
 
 
 def settle(letter: Letter, attempt: Attempt, *, give_up_after: timedelta) -> Settlement:
     """Decide what an attempt means: told, never to be told, or to be tried again later."""
     match attempt:
         case Delivered():
-            return _ended(letter, "SENT", None)
+            return _ended(letter, "SENT", None, outcome="delivered")
         case Unwanted(code):
-            return _ended(letter, "SUPPRESSED", code)
-        case Refused(code):
-            return _ended(letter, "FAILED", code)
+            return _ended(letter, "SUPPRESSED", code, outcome="suppressed")
+        case Refused(code, bounced):
+            gone = letter.customer.address if bounced else None
+            return _ended(letter, "FAILED", code, outcome="refused", bounced=gone)
         case Untried():
-            return Settlement(letter.notice.key, letter.token, "PENDING", None, timedelta(), None)
+            return _waiting(letter, None, timedelta(), outcome=None)
         case PutOff(code) if letter.age >= give_up_after:
-            return _ended(letter, "FAILED", f"gave_up_after_{code}")
+            return _ended(letter, "FAILED", f"gave_up_after_{code}", outcome="put_off")
         case PutOff(code):
             delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(letter.attempt, 16))
-            return Settlement(letter.notice.key, letter.token, "PENDING", code, delay, None)
+            return _waiting(letter, code, delay, outcome="put_off")
+
+
+def _waiting(
+    letter: Letter, reason: str | None, delay: timedelta, *, outcome: Outcome | None
+) -> Settlement:
+    return Settlement(letter.notice_id, letter.token, "PENDING", reason, delay, outcome, None)
 
 
 def _ended(
-    letter: Letter, status: Literal["SENT", "FAILED", "SUPPRESSED"], reason: str | None
+    letter: Letter,
+    status: Literal["SENT", "FAILED", "SUPPRESSED"],
+    reason: str | None,
+    *,
+    outcome: Outcome,
+    bounced: str | None = None,
 ) -> Settlement:
     notice = letter.notice
     told = {
@@ -141,4 +176,6 @@ def _ended(
         event = NotificationFailed.model_validate(told | {"reason": reason})
     else:
         event = NotificationSuppressed.model_validate(told | {"reason": reason})
-    return Settlement(notice.key, letter.token, status, reason, timedelta(), event)
+    return Settlement(
+        letter.notice_id, letter.token, status, reason, timedelta(), outcome, event, bounced
+    )

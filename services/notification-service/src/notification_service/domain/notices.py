@@ -22,7 +22,8 @@ from notification_service.messages import (
     StockPartiallyReserved,
 )
 
-NoticeKey: TypeAlias = tuple[UUID, str, str]
+NoticeKey: TypeAlias = tuple[UUID | None, str, str]
+"""What a message is about: no two messages say the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,12 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One message that a customer is owed."""
+    """One message that a customer is owed.
 
-    order_id: UUID
+    About an order, or about a customer: then there is no order, and the subject is the customer.
+    """
+
+    order_id: UUID | None
     kind: Kind
     subject: str = ""
     reason: str = ""
@@ -52,7 +56,12 @@ class Notice:
     @property
     def message_id(self) -> str:
         """Name the message by what it says, so that a second delivery is seen to be one."""
-        return f"<{self.order_id}.{self.kind}.{self.subject or '-'}@pedido>"
+        return f"<{self.order_id or '-'}.{self.kind}.{self.subject or '-'}@pedido>"
+
+    @property
+    def customer_id(self) -> UUID | None:
+        """Whom it goes to, where no order says so."""
+        return UUID(self.subject) if self.order_id is None else None
 
 
 @dataclass(slots=True)
@@ -91,6 +100,11 @@ def _owe(desk: Desk, notice: Notice) -> Outcome | Stale:
     if notice.key in desk.notices:
         return Stale("the customer is told of this already")
     return Outcome((notice,))
+
+
+def welcome(customer_id: UUID) -> Notice:
+    """Greet a new customer, once for ever."""
+    return Notice(None, "welcome", str(customer_id))
 
 
 def ask_to_decide(desk: Desk, short: StockPartiallyReserved) -> Outcome | Stale:

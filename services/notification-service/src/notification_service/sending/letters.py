@@ -2,17 +2,30 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import groupby
+from typing import TypeAlias
+from uuid import UUID
 
 from common import telemetry
-from common.database import Database
+from common.database import Database, Transaction
 from common.due import DueLoop
 
 from notification_service import handlers
 from notification_service.channels.mail import Channel
 from notification_service.channels.stationery import Stationery
-from notification_service.domain.letters import Attempt, Delivered, Letter, Untried, Unwanted
+from notification_service.domain import letters
+from notification_service.domain.addresses import Digests
+from notification_service.domain.letters import (
+    Attempt,
+    Delivered,
+    Letter,
+    PutOff,
+    Untried,
+    Unwanted,
+)
+from notification_service.domain.words import Text
 from notification_service.store import letters as letter_store
 
 POLL = timedelta(seconds=1)
@@ -26,6 +39,9 @@ Not more: what a killed process had leased waits so much longer for another one.
 LEASE_MARGIN = timedelta(seconds=5)
 """Left of a lease beyond the longest attempt: nobody else may send while we still could."""
 
+Round: TypeAlias = tuple[Letter, ...]
+"""Letters to one recipient, in the order in which they are to arrive."""
+
 _log = telemetry.get_logger()
 
 
@@ -36,13 +52,14 @@ class Sender:
     database: Database
     channel: Channel
     stationery: Stationery
+    digests: Digests
     give_up_after: timedelta
 
-    def loop(self, *, concurrency: int) -> DueLoop[Letter, Attempt]:
+    def loop(self, *, concurrency: int) -> DueLoop[Round, Sequence[Attempt]]:
         return DueLoop(
             "sending",
             database=self.database,
-            lease=letter_store.lease_letters,
+            lease=self.lease,
             work=self.send,
             settle=self.settle,
             concurrency=concurrency,
@@ -51,18 +68,47 @@ class Sender:
             bell=letter_store.SENDING_BELL,
         )
 
-    @property
-    def _needed(self) -> float:
-        return (self.channel.longest_attempt + LEASE_MARGIN).total_seconds()
+    async def lease(
+        self, tx: Transaction, limit: int, token: UUID, lease_for: timedelta
+    ) -> list[Round]:
+        """Lease due letters, a round for each recipient."""
+        leased = await letter_store.lease_letters(tx, limit, token, lease_for)
+        digests = {each.notice_id: self._digest(each) for each in leased}
+        bounced = await letter_store.find_bounced(tx, list(digests.values())) if leased else set()
+        ordered = sorted(
+            (_marked(each, bounced=digests[each.notice_id] in bounced) for each in leased),
+            key=_recipient,
+        )
+        return [tuple(letters) for _, letters in groupby(ordered, key=_recipient)]
 
-    async def send(self, letter: Letter) -> Attempt:
+    async def send(self, letters: Round) -> list[Attempt]:
+        """Try a round in order; what follows one that is put off waits with it.
+
+        All are written first: a letter that can't be must not cost the news that one was sent.
+        """
+        texts = [self.stationery.write(letter.content) for letter in letters]
+        attempts: list[Attempt] = []
+        for letter, text in zip(letters, texts, strict=True):
+            waits = bool(attempts) and isinstance(attempts[-1], PutOff | Untried)
+            attempts.append(Untried() if waits else await self._try(letter, text))
+        return attempts
+
+    async def settle(self, rounds: Sequence[tuple[Round, Sequence[Attempt]]]) -> None:
+        attempts = [pair for letters, made in rounds for pair in zip(letters, made, strict=True)]
+        await handlers.settle_letters(
+            self.database, attempts, digests=self.digests, give_up_after=self.give_up_after
+        )
+
+    def _digest(self, letter: Letter) -> bytes:
+        return self.digests.of(letter.customer.address or "")
+
+    async def _try(self, letter: Letter, text: Text) -> Attempt:
         """Make one attempt, unless the lease may end before the attempt does."""
         if letter.lease_ends - time.monotonic() < self._needed:
             return Untried()
-        address = letter.customer.address
-        if address is None:
-            return Unwanted("customer_erased")
-        text = self.stationery.write(letter.content)
+        address = letters.address_of(letter)
+        if isinstance(address, Unwanted):
+            return address
         delivery = await self.channel.deliver(letter.notice, text, address)
         if not isinstance(delivery, Delivered):
             _log.warning(
@@ -75,5 +121,14 @@ class Sender:
             )
         return delivery
 
-    async def settle(self, attempts: Sequence[tuple[Letter, Attempt]]) -> None:
-        await handlers.settle_letters(self.database, attempts, give_up_after=self.give_up_after)
+    @property
+    def _needed(self) -> float:
+        return (self.channel.longest_attempt + LEASE_MARGIN).total_seconds()
+
+
+def _marked(letter: Letter, *, bounced: bool) -> Letter:
+    return replace(letter, customer=replace(letter.customer, bounced=bounced))
+
+
+def _recipient(letter: Letter) -> UUID:
+    return letter.customer.customer_id

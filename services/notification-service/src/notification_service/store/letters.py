@@ -1,7 +1,7 @@
 """Notices as due rows: leased for an attempt, settled by its outcome."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -10,7 +10,7 @@ import orjson
 from common.database import Transaction
 
 from notification_service.domain.letters import Customer, Letter, Settlement
-from notification_service.domain.notices import Notice, NoticeKey, Order
+from notification_service.domain.notices import Notice, Order
 from notification_service.messages import Money, OrderLine
 
 SENDING_BELL = "sending"
@@ -20,24 +20,36 @@ SENDING_BELL = "sending"
 async def lease_letters(
     tx: Transaction, limit: int, token: UUID, lease_for: timedelta
 ) -> list[Letter]:
-    """Lease due notices of which order and customer are known, oldest first."""
+    """Lease due notices whose recipient is known, each recipient's in order, oldest first.
+
+    One that follows a notice of the same recipient which is put off, or in another's hands, waits.
+    One process leases at a time, so that no two hold letters to the same recipient.
+    """
     lease_ends = time.monotonic() + lease_for.total_seconds()
+    await _address(tx)
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtext(current_schema || '.letters'))")
     rows = await tx.fetch(
         """
         WITH due AS MATERIALIZED (
-            SELECT n.order_id, n.kind, n.subject
-              FROM notifications n JOIN orders USING (order_id) JOIN customers USING (customer_id)
+            SELECT n.id FROM notifications n JOIN customers USING (customer_id)
              WHERE n.status = 'PENDING' AND n.due_at <= now()
-             ORDER BY n.due_at LIMIT $1 FOR UPDATE OF n SKIP LOCKED
+               AND NOT EXISTS (SELECT FROM notifications e
+                                WHERE e.customer_id = n.customer_id AND e.status = 'PENDING'
+                                  AND e.due_at > now()
+                                  AND (e.created_at, e.id) < (n.created_at, n.id))
+             ORDER BY n.created_at, n.id LIMIT $1 FOR UPDATE OF n SKIP LOCKED
         ), leased AS (
             UPDATE notifications n
                SET lease_token = $2, due_at = now() + $3, attempt = n.attempt + 1
-              FROM due WHERE (n.order_id, n.kind, n.subject) = (due.order_id, due.kind, due.subject)
+              FROM due WHERE n.id = due.id
             RETURNING n.*
         )
-        SELECT leased.*, now() - leased.created_at AS age, customer_id, lines::text, total,
-               orders.currency AS order_currency, email, name, language
-          FROM leased JOIN orders USING (order_id) JOIN customers USING (customer_id)
+        SELECT leased.*, now() - leased.owed_at AS age, lines::text, total,
+               orders.currency AS order_currency, email, name,
+               coalesce(p.language, c.language) AS language, coalesce(p.muted, '{}') AS muted
+          FROM leased JOIN customers c USING (customer_id) LEFT JOIN orders USING (order_id)
+               LEFT JOIN preferences p ON p.customer_id = c.customer_id
+         ORDER BY leased.created_at, leased.id
         """,
         limit,
         token,
@@ -46,9 +58,21 @@ async def lease_letters(
     return [_letter(row, lease_ends) for row in rows]
 
 
+async def _address(tx: Transaction) -> None:
+    """Find the recipients of notices that were committed before, or beside, their order."""
+    await tx.execute(
+        """
+        UPDATE notifications n SET customer_id = o.customer_id
+          FROM orders o
+         WHERE n.status = 'PENDING' AND n.customer_id IS NULL AND o.order_id = n.order_id
+        """
+    )
+
+
 def _letter(row: asyncpg.Record, lease_ends: float) -> Letter:
     paid = row["amount"] is not None
     return Letter(
+        notice_id=row["id"],
         notice=Notice(
             order_id=row["order_id"],
             kind=row["kind"],
@@ -56,13 +80,10 @@ def _letter(row: asyncpg.Record, lease_ends: float) -> Letter:
             reason=row["reason"],
             money=Money(amount=row["amount"], currency=row["currency"]) if paid else None,
         ),
-        order=Order(
-            row["order_id"],
-            row["customer_id"],
-            _lines_in(row["lines"]),
-            Money(amount=row["total"], currency=row["order_currency"]),
+        order=_order(row),
+        customer=Customer(
+            row["customer_id"], row["email"], row["name"], row["language"], frozenset(row["muted"])
         ),
-        customer=Customer(row["customer_id"], row["email"], row["name"], row["language"]),
         token=row["lease_token"],
         attempt=row["attempt"],
         age=row["age"],
@@ -70,38 +91,74 @@ def _letter(row: asyncpg.Record, lease_ends: float) -> Letter:
     )
 
 
-async def save_settlements(tx: Transaction, settlements: Sequence[Settlement]) -> set[NoticeKey]:
+def _order(row: asyncpg.Record) -> Order | None:
+    if row["lines"] is None:
+        return None
+    return Order(
+        row["order_id"],
+        row["customer_id"],
+        tuple(OrderLine.model_validate(line) for line in orjson.loads(row["lines"])),
+        Money(amount=row["total"], currency=row["order_currency"]),
+    )
+
+
+async def save_settlements(tx: Transaction, settlements: Sequence[Settlement]) -> set[UUID]:
     """Write outcomes where the lease still stands; answers the notices that were written."""
-    ordered = sorted(settlements, key=lambda settlement: settlement.key)
+    ordered = sorted(settlements, key=lambda settlement: settlement.notice_id)
     rows = await tx.fetch(
         """
         WITH outcome AS MATERIALIZED (
-            SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[],
-                                 $6::text[], $7::interval[])
-                       AS o (order_id, kind, subject, token, status, error, delay)
+            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::interval[])
+                       AS o (id, token, status, error, delay)
         ), locked AS MATERIALIZED (
-            SELECT n.order_id, n.kind, n.subject
-              FROM notifications n JOIN outcome o USING (order_id, kind, subject)
+            SELECT n.id FROM notifications n JOIN outcome o USING (id)
              WHERE n.lease_token = o.token AND n.status = 'PENDING'
-             ORDER BY n.order_id, n.kind, n.subject FOR UPDATE OF n
+             ORDER BY n.id FOR UPDATE OF n
         )
         UPDATE notifications n
            SET status = o.status, error = o.error, due_at = now() + o.delay, lease_token = NULL,
                settled_at = CASE WHEN o.status = 'PENDING' THEN NULL ELSE now() END
-          FROM outcome o JOIN locked USING (order_id, kind, subject)
-         WHERE (n.order_id, n.kind, n.subject) = (o.order_id, o.kind, o.subject)
-        RETURNING n.order_id, n.kind, n.subject
+          FROM outcome o JOIN locked USING (id)
+         WHERE n.id = o.id
+        RETURNING n.id
         """,
-        [settlement.key[0] for settlement in ordered],
-        [settlement.key[1] for settlement in ordered],
-        [settlement.key[2] for settlement in ordered],
+        [settlement.notice_id for settlement in ordered],
         [settlement.token for settlement in ordered],
         [settlement.status for settlement in ordered],
         [settlement.reason for settlement in ordered],
         [settlement.delay for settlement in ordered],
     )
-    return {(row["order_id"], row["kind"], row["subject"]) for row in rows}
+    return {row["id"] for row in rows}
 
 
-def _lines_in(stored: str) -> tuple[OrderLine, ...]:
-    return tuple(OrderLine.model_validate(line) for line in orjson.loads(stored))
+async def add_attempts(tx: Transaction, settlements: Sequence[Settlement]) -> None:
+    """Note in the delivery log what was tried."""
+    await tx.execute(
+        """
+        INSERT INTO attempts (notice_id, outcome, code)
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[])
+        """,
+        [settlement.notice_id for settlement in settlements],
+        [settlement.outcome for settlement in settlements],
+        [settlement.reason for settlement in settlements],
+    )
+
+
+async def find_bounced(tx: Transaction, digests: Sequence[bytes]) -> set[bytes]:
+    """Tell which of these addresses' digests are on the suppression list."""
+    rows = await tx.fetch(
+        "SELECT digest FROM suppressions WHERE digest = ANY($1::bytea[])", list(digests)
+    )
+    return {row["digest"] for row in rows}
+
+
+async def add_suppressions(tx: Transaction, bounced: Mapping[bytes, str]) -> None:
+    """Remember, by digest, the addresses that do not exist, and with which code we learned it."""
+    await tx.execute(
+        """
+        INSERT INTO suppressions (digest, code)
+        SELECT * FROM unnest($1::bytea[], $2::text[]) ON CONFLICT DO NOTHING
+        """,
+        sorted(bounced),
+        [bounced[digest] for digest in sorted(bounced)],
+    )

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 from common.database import Transaction
+from common.message import uuid7
 
 from notification_service.domain.notices import Notice, NoticeKey, Order
 from notification_service.messages import OrderLine
@@ -46,12 +47,21 @@ async def add_notices(tx: Transaction, notices: Sequence[Notice]) -> None:
     """Owe each notice, due now: one whose order or customer is unknown is leased once both are."""
     await tx.execute(
         """
-        INSERT INTO notifications (order_id, kind, subject, reason, amount, currency, message_id)
-        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[],
-                             $6::text[], $7::text[])
+        INSERT INTO notifications (id, order_id, customer_id, kind, subject, reason, amount,
+                                   currency, message_id)
+        SELECT id, order_id, coalesce(new.customer_id, o.customer_id), kind, subject, reason,
+               amount, new.currency, message_id
+          FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+                      $7::bigint[], $8::text[], $9::text[])
+               WITH ORDINALITY AS new (id, order_id, customer_id, kind, subject, reason, amount,
+                                       currency, message_id, place)
+               LEFT JOIN orders o USING (order_id)
+         ORDER BY place
             ON CONFLICT DO NOTHING
         """,
+        [uuid7() for _ in notices],
         [notice.order_id for notice in notices],
+        [notice.customer_id for notice in notices],
         [notice.kind for notice in notices],
         [notice.subject for notice in notices],
         [notice.reason for notice in notices],

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from common.migration import messaging_tables
 from common.schema import metadata_for
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
 METADATA = metadata_for("notifications")
@@ -11,6 +11,7 @@ messaging_tables(METADATA)
 
 _MOMENT = TIMESTAMP(timezone=True)
 _NOW = sa.text("now()")
+_PENDING = sa.text("status = 'PENDING'")
 
 sa.Table(
     "orders",
@@ -35,9 +36,11 @@ sa.Table(
 sa.Table(
     "notifications",
     METADATA,
-    sa.Column("order_id", PG_UUID, primary_key=True),
-    sa.Column("kind", sa.Text, primary_key=True),
-    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("id", PG_UUID, primary_key=True),
+    sa.Column("order_id", PG_UUID),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("customer_id", PG_UUID),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("amount", sa.BigInteger),
     sa.Column("currency", sa.Text),
@@ -48,7 +51,44 @@ sa.Table(
     sa.Column("lease_token", PG_UUID),
     sa.Column("error", sa.Text),
     sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("owed_at", _MOMENT, nullable=False, server_default=_NOW),
     sa.Column("settled_at", _MOMENT),
+    sa.UniqueConstraint("order_id", "kind", "subject", postgresql_nulls_not_distinct=True),
     sa.CheckConstraint("status IN ('PENDING', 'SENT', 'FAILED', 'SUPPRESSED')", name="status"),
-    sa.Index("ix_notifications_due", "due_at", postgresql_where=sa.text("status = 'PENDING'")),
+    sa.Index("ix_notifications_due", "due_at", postgresql_where=_PENDING),
+    sa.Index("ix_notifications_recipient", "customer_id", "due_at", postgresql_where=_PENDING),
+    sa.Index(
+        "ix_notifications_unaddressed",
+        "order_id",
+        postgresql_where=sa.text("status = 'PENDING' AND customer_id IS NULL"),
+    ),
+    sa.Index("ix_notifications_customer", "customer_id", "created_at", "id"),
+    sa.Index("ix_notifications_created", "created_at", "id"),
+)
+
+sa.Table(
+    "attempts",
+    METADATA,
+    sa.Column("attempt_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("notice_id", PG_UUID, nullable=False),
+    sa.Column("at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("code", sa.Text),
+    sa.Index("ix_attempts_notice_id_attempt_id", "notice_id", "attempt_id"),
+)
+
+sa.Table(
+    "suppressions",
+    METADATA,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+)
+
+sa.Table(
+    "preferences",
+    METADATA,
+    sa.Column("customer_id", PG_UUID, primary_key=True),
+    sa.Column("language", sa.Text),
+    sa.Column("muted", ARRAY(sa.Text), nullable=False),
 )
