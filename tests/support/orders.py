@@ -23,6 +23,8 @@ from common.shell import Shell
 from order_service import consumers, handlers
 from order_service.domain import (
     CancelOrder,
+    Choice,
+    DecideOrder,
     Order,
     Orders,
     Patience,
@@ -32,10 +34,12 @@ from order_service.domain import (
     WantedLine,
 )
 from order_service.messages import (
+    AskedLine,
     Money,
     PaymentAuthorized,
     PaymentCaptured,
     StockCommitted,
+    StockPartiallyReserved,
     StockReserved,
 )
 from order_service.store import orders as store
@@ -135,6 +139,12 @@ class OrderDesk:
             await handlers.request_refund(tx, command, patience=self.patience)
         return command.refund_id
 
+    async def decide(self, order_id: UUID, choice: Choice) -> None:
+        """Decide as staff does."""
+        async with self.database.transaction() as tx:
+            command = DecideOrder(order_id, choice, "staff", uuid7())
+            await handlers.decide_order(tx, command, patience=self.patience)
+
     def shell(self) -> Shell[Orders]:
         """Make what the consumer runs its batches through."""
         return Shell(
@@ -207,6 +217,13 @@ class OrderDesk:
                 order_id,
                 by,
             )
+
+
+def partly(order_id: UUID, held: int = 1) -> StockPartiallyReserved:
+    """Hold so many of the two mugs that an order asks for, and not its pot."""
+    mugs = AskedLine(line_no=1, sku="mug", asked=2, available=held)
+    pots = AskedLine(line_no=2, sku="pot", asked=1, available=0)
+    return StockPartiallyReserved(order_id=order_id, lines=(mugs, pots))
 
 
 def frame(event: Event) -> bytes:

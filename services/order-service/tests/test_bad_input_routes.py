@@ -21,6 +21,7 @@ BODIES: dict[str, dict[str, Any]] = {
     ORDERS: {"items": [{"sku": "TEA", "quantity": 1}]},
     f"{ORDERS}/{ID}/cancel": {},
     f"{ORDERS}/{ID}/refunds": {"amount": {"amount": 1, "currency": "GBP"}, "reason": "x"},
+    f"{ORDERS}/{ID}/decision": {"choice": "cancel"},
     f"{API}/auth/register": LOGIN,
     f"{API}/auth/login": LOGIN,
     f"{API}/auth/refresh": REFRESH,

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
-from common.message import Event
 from order_service import deadlines
 from order_service.domain import Health, Patience, Status
 from order_service.handlers import progress
@@ -18,12 +17,11 @@ from order_service.messages import (
     PaymentCaptured,
     PaymentVoided,
     StockCommitted,
-    StockPartiallyReserved,
     StockReleased,
     StockReserved,
 )
 
-from tests.support.orders import OrderDesk, open_desk
+from tests.support.orders import OrderDesk, open_desk, partly
 from tests.support.postgres import Databases
 from tests.support.waiting import eventually
 
@@ -62,15 +60,16 @@ def reaches(desk: OrderDesk, order_id: UUID, saga: Health) -> Callable[[], Await
 
 
 @pytest.mark.parametrize(
-    ("facts", "reason"),
-    [((), "deadline_passed"), ((StockPartiallyReserved,), "decision_expired")],
+    ("is_short", "reason"),
+    [(False, "deadline_passed"), (True, "decision_expired")],
     ids=["pending", "waiting for the customer"],
 )
 async def test_an_order_that_is_not_confirmed_in_time_expires_once(
-    desk: OrderDesk, facts: tuple[type[Event], ...], reason: str
+    desk: OrderDesk, *, is_short: bool, reason: str
 ) -> None:
     order_id, in_time = await desk.place_many(2)
-    await desk.hear(*(fact.model_validate({"order_id": order_id}) for fact in facts))
+    if is_short:
+        await desk.hear(partly(order_id))
     await desk.move(order_id, "deadline_at", -HOUR)
 
     async with running(desk, desk, desk):

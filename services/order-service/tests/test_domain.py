@@ -33,6 +33,7 @@ from order_service.domain import (
 from order_service.domain.order import CANCELLABLE
 from order_service.domain.placing import MAX_TOTAL
 from order_service.messages import (
+    AskedLine,
     Money,
     OrderExpired,
     OrderRejected,
@@ -103,7 +104,9 @@ AUTHORISED = PaymentAuthorized(order_id=ID)
 COMMITTED = StockCommitted(order_id=ID)
 CAPTURED = PaymentCaptured(order_id=ID, amount=Money(amount=2208, currency="GBP"))
 SHORT = StockRejected(order_id=ID, reason="insufficient_stock")
-PARTLY = StockPartiallyReserved(order_id=ID)
+PARTLY = StockPartiallyReserved(
+    order_id=ID, lines=(AskedLine(line_no=1, sku="mug", asked=6, available=1),)
+)
 RELEASED = StockReleased(order_id=ID, closing=True)
 VOIDED = PaymentVoided(order_id=ID, closing=True)
 

@@ -23,6 +23,7 @@ from order_service.domain import (
 )
 from order_service.domain.order import CLOSED, OPEN
 from order_service.messages import (
+    AskedLine,
     LatePaymentReversed,
     Money,
     PaymentAuthorized,
@@ -47,7 +48,9 @@ TOTAL, PART = Money(amount=2208, currency="GBP"), Money(amount=500, currency="GB
 
 FACTS: dict[str, Event] = {
     "Rs": StockReserved(order_id=ID),
-    "Pa": StockPartiallyReserved(order_id=ID),
+    "Pa": StockPartiallyReserved(
+        order_id=ID, lines=(AskedLine(line_no=1, sku="mug", asked=6, available=1),)
+    ),
     "Rj": StockRejected(order_id=ID, reason="insufficient_stock"),
     "Co": StockCommitted(order_id=ID),
     "L+": StockReleased(order_id=ID, closing=True),

@@ -12,6 +12,7 @@ from common.message import uuid7
 from order_service import handlers
 from order_service.domain import (
     CancelOrder,
+    Choice,
     Health,
     Placed,
     PlaceOrder,
@@ -30,13 +31,12 @@ from order_service.messages import (
     PaymentVoided,
     RefundFailed,
     StockCommitted,
-    StockPartiallyReserved,
     StockRejected,
     StockReleased,
     StockReserved,
 )
 
-from tests.support.orders import OrderDesk, open_desk
+from tests.support.orders import OrderDesk, open_desk, partly
 from tests.support.postgres import Databases
 
 pytestmark = pytest.mark.postgres
@@ -49,6 +49,7 @@ async def desk(databases: Databases) -> AsyncIterator[OrderDesk]:
 
 
 TOTAL = Money(amount=2 * 255 + 339, currency="GBP")
+MUG = Money(amount=255, currency="GBP")
 
 
 def wanted(*skus: str) -> PlaceOrder:
@@ -161,8 +162,10 @@ async def test_an_order_is_cancelled_once(desk: OrderDesk) -> None:
 
 async def tell_every_story(desk: OrderDesk) -> None:
     """Let orders end, or hang, in every way there is."""
-    ids = await desk.place_many(10)
-    completed, rejected, declined, failed, cancelled, partly, expired, stuck, refunded, late = ids
+    ids = await desk.place_many(12)
+    completed, rejected, declined, failed, cancelled, short, *others = ids
+    expired, stuck, refunded, accepted, left, paid = others
+    late = uuid7()
     for order_id in (completed, failed, stuck, refunded):
         await desk.hear(StockReserved(order_id=order_id), PaymentAuthorized(order_id=order_id))
     for order_id in (completed, refunded):
@@ -176,7 +179,15 @@ async def tell_every_story(desk: OrderDesk) -> None:
     await desk.cancel(cancelled)
     await desk.hear(StockReleased(order_id=cancelled, closing=True))
     await desk.hear(PaymentVoided(order_id=cancelled, closing=True))
-    await desk.hear(StockPartiallyReserved(order_id=partly))
+    await desk.hear(partly(short), partly(accepted), partly(left), partly(paid))
+    for order_id, choice in (
+        (accepted, Choice.ACCEPT_PARTIAL),
+        (left, Choice.CANCEL),
+        (paid, Choice.ACCEPT_PARTIAL),
+    ):
+        await desk.decide(order_id, choice)
+    await desk.hear(PaymentAuthorized(order_id=paid))
+    await desk.hear(PaymentCaptured(order_id=paid, amount=MUG), StockCommitted(order_id=paid))
     await desk.cancel(refunded)
     await desk.hear(
         PaymentRefunded(
@@ -226,22 +237,32 @@ async def test_the_projection_can_be_made_anew_from_the_histories(
     await tell_every_story(desk)
     live = await desk.rows("SELECT * FROM orders ORDER BY order_id")
     given_back = await desk.rows("SELECT * FROM refunds ORDER BY refund_id")
+    lines = await desk.rows("SELECT * FROM order_lines ORDER BY order_id, line_no")
+    amended = [
+        row["order_id"]
+        for row in await desk.rows(
+            "SELECT order_id FROM order_events WHERE type = 'OrderLinesAmended'"
+        )
+    ]
     async with desk.database.transaction() as tx:
         await tx.execute(
             "DELETE FROM orders"
             if lost == "rows lost"
             else "UPDATE orders SET status = 'PENDING', "
-            "reason = NULL, closed_by = NULL, version = 1"
+            "reason = NULL, closed_by = NULL, version = 1, offer = NULL, own_deadline_at = NULL"
         )
         await tx.execute(
             "DELETE FROM refunds"
             if lost == "rows lost"
             else "UPDATE refunds SET state = 'REQUESTED', code = NULL, amount = 1"
         )
+        await tx.execute("UPDATE order_lines SET quantity = 7 WHERE order_id = ANY($1)", amended)
 
-    assert await rebuild(desk) == len(live) == 10
+    assert await rebuild(desk) == len(live) == 12
 
     assert await desk.rows("SELECT * FROM orders ORDER BY order_id") == live
+    assert await desk.rows("SELECT * FROM order_lines ORDER BY order_id, line_no") == lines
+    assert len(amended) == 2
     assert {row["saga"] for row in live} == set(Health)
     assert await desk.rows("SELECT * FROM refunds ORDER BY refund_id") == given_back
     assert {row["state"] for row in given_back} == set(RefundState)

@@ -51,6 +51,15 @@ class StockLine(Part):
     quantity: int
 
 
+class AskedLine(Part):
+    """How much of one line was asked for, and how much of that is held."""
+
+    line_no: int
+    sku: str
+    asked: int
+    available: int
+
+
 class _OrderEvent(Event):
     TOPIC: ClassVar[str] = "orders.v1"
 
@@ -163,6 +172,8 @@ class StockReserved(_StockEvent):
 
 class StockPartiallyReserved(_StockEvent):
     """A part of the order is held; the customer decides."""
+
+    lines: tuple[AskedLine, ...]
 
 
 class StockRejected(_StockEvent):

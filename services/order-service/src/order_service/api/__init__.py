@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from order_service.api import (
     accounts,
+    decision,
     fulfilment,
     orders,
     placing,
@@ -20,6 +21,7 @@ from order_service.api.parts import Parts as Parts
 ROUTERS = (
     placing.router,
     orders.router,
+    decision.router,
     fulfilment.router,
     refunds.router,
     products.router,
@@ -33,6 +35,7 @@ PROBLEMS: Mapping[str, str] = {
     "unknown_product": "A product is not in the catalogue, or not for sale.",
     "over_refund": "More than is left of what was paid, or bought. Ask for less.",
     "currency_mismatch": "The currencies differ. Order them apart; refund in the order's own.",
+    "decision_expired": "The time for the decision is over, and the order with it. Order anew.",
 }
 """What the codes of this service mean to its callers."""
 

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, AliasChoices, Field, ValidationError, model_validator
 from typing_extensions import override
 
-from order_service.domain import PlaceOrder, RequestRefund, ReturnedLine, WantedLine
+from order_service.domain import Choice, PlaceOrder, RequestRefund, ReturnedLine, WantedLine
 from order_service.domain.accounts import AccountChanges, Role
 from order_service.domain.placing import MAX_TOTAL
 from order_service.messages import Money
@@ -147,6 +147,12 @@ class RefundBody(Body):
             lines=tuple(ReturnedLine(line.line_no, line.quantity) for line in self.lines or ()),
             restock=self.restock,
         )
+
+
+class DecisionBody(Body):
+    """Whether to take what there is of an order that is short."""
+
+    choice: Annotated[Choice, Field(description="`accept_partial` takes it, `cancel` leaves it")]
 
 
 class RegisterBody(Body):

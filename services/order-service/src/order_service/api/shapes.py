@@ -13,6 +13,7 @@ from typing_extensions import override
 from order_service.domain import Health, Refund, RefundState, Status
 from order_service.domain.accounts import Customer
 from order_service.idempotency import Answer
+from order_service.store.orders import offer_of
 from order_service.store.reads import Row
 
 
@@ -63,6 +64,34 @@ class Line(Wire):
     line_total: Money
 
 
+class Offer(Wire):
+    """What is held of an order that is short: to be taken, or left, in time."""
+
+    lines: list[Line]
+    total: Money
+    decide_by: datetime
+    decision: str = Field(description="where to post the decision")
+
+    @classmethod
+    def of(cls, row: Row, lines: Sequence[Row], prefix: str) -> "Offer | None":
+        """Show what is offered, if anything is."""
+        held = offer_of(row["offer"])
+        if held is None:
+            return None
+        currency = row["currency"]
+        offered = [
+            _line(line, currency, min(line["quantity"], held[line["line_no"]]))
+            for line in lines
+            if line["line_no"] in held
+        ]
+        return cls(
+            lines=offered,
+            total=Money(amount=sum(line.line_total.amount for line in offered), currency=currency),
+            decide_by=row["deadline_at"],
+            decision=f"{prefix}/orders/{row['order_id']}/decision",
+        )
+
+
 class OrderView(Wire):
     """An order as its owner sees it."""
 
@@ -72,6 +101,11 @@ class OrderView(Wire):
     reason: str | None = Field(None, exclude_if=lambda value: value is None)
     lines: list[Line]
     total: Money
+    offer: Offer | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="there while the customer is to decide",
+    )
     amount_refunded: Money
     created_at: datetime
     updated_at: datetime
@@ -86,8 +120,9 @@ class OrderView(Wire):
             status=Status(row["status"]),
             saga=Health(row["saga"]),
             reason=row["reason"],
-            lines=[_line(line, currency) for line in lines],
+            lines=[_line(line, currency, line["quantity"]) for line in lines],
             total=Money(amount=row["total"], currency=currency),
+            offer=Offer.of(row, lines, prefix),
             amount_refunded=Money(amount=row["amount_refunded"], currency=currency),
             created_at=row["created_at"],
             updated_at=row["updated_at"],
@@ -103,6 +138,11 @@ class OrderStatus(Wire):
     saga: Health
     updated_at: datetime
     terminal: bool
+    decide_by: datetime | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="when the offer ends that the order shows",
+    )
 
     @classmethod
     def of(cls, row: Row) -> "OrderStatus":
@@ -113,6 +153,7 @@ class OrderStatus(Wire):
             saga=Health(row["saga"]),
             updated_at=row["updated_at"],
             terminal=row["settled_at"] is not None,
+            decide_by=row["deadline_at"] if row["offer"] else None,
         )
 
 
@@ -291,8 +332,8 @@ def replay(answer: Answer, *, location: str | None = None) -> Response:
     return Response(answer.body, answer.status, headers, media_type="application/json")
 
 
-def _line(row: Row, currency: str) -> Line:
-    quantity, price = row["quantity"], row["unit_price"]
+def _line(row: Row, currency: str, quantity: int) -> Line:
+    price = row["unit_price"]
     return Line(
         line_no=row["line_no"],
         sku=row["sku"],

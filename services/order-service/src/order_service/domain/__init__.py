@@ -9,6 +9,11 @@ from order_service.domain.fold import opened as opened
 from order_service.domain.fold import refold as refold
 from order_service.domain.fulfilment import deliver as deliver
 from order_service.domain.fulfilment import ship as ship
+from order_service.domain.offer import Choice as Choice
+from order_service.domain.offer import DecideOrder as DecideOrder
+from order_service.domain.offer import decide as decide
+from order_service.domain.offer import offered as offered
+from order_service.domain.offer import total_of as total_of
 from order_service.domain.order import Health as Health
 from order_service.domain.order import ImpossibleFact as ImpossibleFact
 from order_service.domain.order import Order as Order

@@ -52,6 +52,8 @@ def ask_customer(orders: Orders, event: StockPartiallyReserved) -> Outcome | Sta
     if order.stock is not Stock.NONE:
         return Stale("the stock is past that")
     _refuse_if_confirmed(order)
+    if not any(line.available for line in event.lines):
+        raise ImpossibleFact("a part of the order is held, and nothing of it")
     return _NOTED
 
 

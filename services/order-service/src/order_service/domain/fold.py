@@ -19,6 +19,7 @@ from order_service.messages import (
     OrderConfirmed,
     OrderDelivered,
     OrderExpired,
+    OrderLinesAmended,
     OrderPlaced,
     OrderRejected,
     OrderShipped,
@@ -84,10 +85,16 @@ def _stock_reserved(order: Order, _: StockReserved) -> None:
     order.stock = Stock.RESERVED
 
 
-def _stock_partly_reserved(order: Order, _: StockPartiallyReserved) -> None:
+def _stock_partly_reserved(order: Order, partly: StockPartiallyReserved) -> None:
     order.stock = Stock.PARTIAL
     if order.status is Status.PENDING:
         order.status, order.saga = Status.ACTION_REQUIRED, Health.WAITING
+        order.offer = {line.line_no: line.available for line in partly.lines if line.available}
+
+
+def _lines_amended(order: Order, amended: OrderLinesAmended) -> None:
+    order.status, order.saga = Status.PENDING, Health.RUNNING
+    order.total, order.offer = amended.total.amount, None
 
 
 def _stock_rejected(order: Order, _: StockRejected) -> None:
@@ -168,7 +175,7 @@ def _closed(order: Order, closing: Closing) -> None:
     if order.is_closed:
         order.closing_attempts += 1
         return
-    order.status = _STATUS_OF_CLOSING[type(closing)]
+    order.status, order.offer = _STATUS_OF_CLOSING[type(closing)], None
     order.saga, order.stuck_reason = Health.COMPENSATING, None
     order.reason, order.closed_by = closing.reason, closing.by
 
@@ -244,6 +251,7 @@ _FOLDS: Mapping[type[Any], Callable[[Order, Any], None]] = {
     PaymentRefunded: _payment_refunded,
     RefundFailed: _refund_failed,
     LatePaymentReversed: _late_payment_reversed,
+    OrderLinesAmended: _lines_amended,
     OrderConfirmed: _confirmed,
     OrderCompleted: _completed,
     RefundRequested: _nothing,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -97,6 +98,10 @@ class Order:
     payment_closed: bool = False
     amount_captured: int = 0
     amount_refunded: int = 0
+    offer: Mapping[int, int] | None = None
+    """What is held of each line, by its number, while the customer decides on it."""
+    own_deadline_at: datetime | None = None
+    """The order's own deadline, while `deadline_at` is the earlier one of the decision."""
     noted: frozenset[str] = frozenset()
     """Facts that change no axis, by their own key: what tells a repeated one from a new one."""
     stuck_reason: str | None = None

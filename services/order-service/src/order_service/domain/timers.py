@@ -35,8 +35,8 @@ class SagaStuck(BaseModel):
 def reschedule(before: Order, after: Order, *, at: datetime, patience: Patience) -> None:
     """Stamp what was reached, and set the timers of what the order waits for now."""
     _stamp(before, after, at)
-    if after.status is Status.ACTION_REQUIRED and before.status is not after.status:
-        after.deadline_at = min(after.deadline_at, at + patience.decision)
+    if before.status is not after.status:
+        _schedule_decision(before, after, at=at, patience=patience)
     _schedule_completion(before, after, at=at, patience=patience)
     _schedule_answer(before, after, at=at, patience=patience)
 
@@ -98,6 +98,14 @@ def _stamp(before: Order, after: Order, at: datetime) -> None:
         after.confirmed_at = at
     elif after.status is Status.COMPLETED:
         after.completed_at = at
+
+
+def _schedule_decision(before: Order, after: Order, *, at: datetime, patience: Patience) -> None:
+    if after.status is Status.ACTION_REQUIRED:
+        after.own_deadline_at = after.deadline_at
+        after.deadline_at = min(after.deadline_at, at + patience.decision)
+    elif before.own_deadline_at is not None:
+        after.deadline_at, after.own_deadline_at = before.own_deadline_at, None
 
 
 def _schedule_completion(before: Order, after: Order, *, at: datetime, patience: Patience) -> None:

@@ -9,7 +9,9 @@ from common.database import Transaction
 
 from order_service import domain
 from order_service.domain import Patience, Recorded, RefundFact
+from order_service.messages import OrderLinesAmended
 from order_service.store import history, refunds
+from order_service.store import lines as line_store
 from order_service.store import orders as store
 
 BATCH = 500
@@ -28,6 +30,8 @@ async def rebuild_projection(
     rebuilt = [domain.refold(recorded, patience) for recorded in histories.values()]
     await store.add_orders(tx, rebuilt)
     await _rebuild_refunds(tx, histories)
+    facts = [each.fact for recorded in histories.values() for each in recorded]
+    await line_store.amend_lines(tx, [f for f in facts if isinstance(f, OrderLinesAmended)])
     return order_ids
 
 

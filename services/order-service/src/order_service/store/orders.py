@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from uuid import UUID
@@ -24,29 +25,28 @@ async def add_orders(tx: Transaction, orders: Sequence[Order]) -> None:
                 stock_closed, payment_closed, total, currency, amount_captured, amount_refunded,
                 noted, stuck_reason, version, deadline_at, stuck_at, closing_since,
                 closing_attempts, closing_due_at, created_at, updated_at, confirmed_at,
-                completed_at, settled_at)
+                completed_at, settled_at, offer, own_deadline_at)
         SELECT o.order_id, o.customer_id, o.status, o.saga, o.stock, o.payment, o.reason,
                o.closed_by, o.stock_closed, o.payment_closed, o.total, o.currency,
                o.amount_captured, o.amount_refunded, string_to_array(o.noted, ' '),
                o.stuck_reason, o.version, o.deadline_at, o.stuck_at, o.closing_since,
                o.closing_attempts, o.closing_due_at, o.created_at, o.updated_at, o.confirmed_at,
-               o.completed_at, o.settled_at
+               o.completed_at, o.settled_at, o.offer::jsonb, o.own_deadline_at
           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                       $7::text[], $8::bool[], $9::bool[], $10::bigint[], $11::bigint[],
                       $12::text[], $13::text[], $14::int[], $15::timestamptz[],
                       $16::timestamptz[], $17::timestamptz[], $18::int[], $19::timestamptz[],
                       $20::timestamptz[], $21::timestamptz[], $22::timestamptz[],
-                      $23::timestamptz[], $24::uuid[], $25::bigint[], $26::text[],
-                      $27::timestamptz[])
+                      $23::timestamptz[], $24::bigint[], $25::text[], $26::timestamptz[],
+                      $27::uuid[], $28::text[], $29::timestamptz[])
                AS o (order_id, status, saga, stock, payment, reason, closed_by, stock_closed,
                      payment_closed, amount_captured, amount_refunded, noted, stuck_reason,
                      version, deadline_at, stuck_at, closing_since, closing_attempts,
-                     closing_due_at, updated_at, confirmed_at, completed_at, settled_at,
-                     customer_id, total, currency, created_at)
+                     closing_due_at, updated_at, confirmed_at, completed_at, settled_at, total,
+                     offer, own_deadline_at, customer_id, currency, created_at)
         """,
         *_changeable(orders),
         [order.customer_id for order in orders],
-        [order.total for order in orders],
         [order.currency for order in orders],
         [order.created_at for order in orders],
     )
@@ -133,17 +133,19 @@ async def save_orders(tx: Transaction, orders: Sequence[Order]) -> None:
                stuck_at = o.stuck_at, closing_since = o.closing_since,
                closing_attempts = o.closing_attempts, closing_due_at = o.closing_due_at,
                updated_at = o.updated_at, confirmed_at = o.confirmed_at,
-               completed_at = o.completed_at, settled_at = o.settled_at
+               completed_at = o.completed_at, settled_at = o.settled_at, total = o.total,
+               offer = o.offer::jsonb, own_deadline_at = o.own_deadline_at
           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                       $7::text[], $8::bool[], $9::bool[], $10::bigint[], $11::bigint[],
                       $12::text[], $13::text[], $14::int[], $15::timestamptz[],
                       $16::timestamptz[], $17::timestamptz[], $18::int[], $19::timestamptz[],
                       $20::timestamptz[], $21::timestamptz[], $22::timestamptz[],
-                      $23::timestamptz[])
+                      $23::timestamptz[], $24::bigint[], $25::text[], $26::timestamptz[])
                AS o (order_id, status, saga, stock, payment, reason, closed_by, stock_closed,
                      payment_closed, amount_captured, amount_refunded, noted, stuck_reason,
                      version, deadline_at, stuck_at, closing_since, closing_attempts,
-                     closing_due_at, updated_at, confirmed_at, completed_at, settled_at)
+                     closing_due_at, updated_at, confirmed_at, completed_at, settled_at, total,
+                     offer, own_deadline_at)
          WHERE orders.order_id = o.order_id
         """,
         *_changeable(orders),
@@ -161,8 +163,16 @@ def order_of(row: asyncpg.Record) -> Order:
             "stock": Stock(known["stock"]),
             "payment": Payment(known["payment"]),
             "noted": frozenset(known["noted"]),
+            "offer": offer_of(known["offer"]),
         }
     )
+
+
+def offer_of(stored: str | None) -> dict[int, int] | None:
+    """Read what is held of each line: JSON has no numbers for keys."""
+    if stored is None:
+        return None
+    return {int(line_no): held for line_no, held in json.loads(stored).items()}
 
 
 def _changeable(orders: Sequence[Order]) -> tuple[list[object], ...]:
@@ -192,4 +202,7 @@ def _changeable(orders: Sequence[Order]) -> tuple[list[object], ...]:
         [order.confirmed_at for order in orders],
         [order.completed_at for order in orders],
         [order.settled_at for order in orders],
+        [order.total for order in orders],
+        [None if order.offer is None else json.dumps(order.offer) for order in orders],
+        [order.own_deadline_at for order in orders],
     )

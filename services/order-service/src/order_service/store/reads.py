@@ -26,7 +26,7 @@ async def find_order(tx: Transaction, order_id: UUID, owner: UUID | None) -> Row
     return await tx.fetchrow(
         """
         SELECT order_id, status, saga, reason, total, currency, amount_refunded, version,
-               created_at, updated_at, settled_at
+               created_at, updated_at, settled_at, offer, deadline_at
           FROM orders
          WHERE order_id = $1 AND ($2::uuid IS NULL OR customer_id = $2)
         """,
@@ -74,7 +74,7 @@ async def list_orders(
     return await tx.fetch(
         """
         SELECT order_id, status, saga, reason, total, currency, amount_refunded, version,
-               created_at, updated_at
+               created_at, updated_at, offer, deadline_at
           FROM orders
          WHERE ($1::uuid IS NULL OR customer_id = $1)
            AND ($2::text IS NULL OR status = $2)

@@ -58,9 +58,11 @@ orders = sa.Table(
     _number("amount_captured"),
     _number("amount_refunded"),
     sa.Column("noted", ARRAY(sa.Text), nullable=False),
+    sa.Column("offer", JSONB),
     _text("stuck_reason"),
     sa.Column("version", sa.Integer, nullable=False),
     _moment("deadline_at"),
+    _moment("own_deadline_at", nullable=True),
     _moment("stuck_at", nullable=True),
     _moment("closing_since", nullable=True),
     sa.Column("closing_attempts", sa.Integer, nullable=False),
@@ -84,6 +86,11 @@ orders = sa.Table(
         "(status IN ('REJECTED', 'EXPIRED', 'CANCELLING', 'CANCELLED')) = (reason IS NOT NULL) "
         "AND (reason IS NULL) = (closed_by IS NULL)",
         name="reason",
+    ),
+    sa.CheckConstraint(
+        "(status = 'ACTION_REQUIRED') = (offer IS NOT NULL) "
+        "AND (offer IS NULL) = (own_deadline_at IS NULL)",
+        name="offer",
     ),
     sa.CheckConstraint("(saga = 'STUCK') = (stuck_reason IS NOT NULL)", name="stuck_reason"),
     sa.Index("ix_orders_customer", "customer_id", "created_at", "order_id"),
