@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import prometheus_client
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -17,6 +17,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     GetCoreSchemaHandler,
+    Strict,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
@@ -36,8 +38,8 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-
 
 
 def _written(value: object) -> object:
-    # Pydantic would take a number in a query for seconds since 1970.
-    if isinstance(value, str) and not _RFC_3339.fullmatch(value):
+    # Pydantic would take a number for seconds since 1970.
+    if isinstance(value, str | int | float) and not _RFC_3339.fullmatch(str(value)):
         message = "write a time as RFC 3339 has it, with its offset"
         raise ValueError(message)
     return value
@@ -51,7 +53,9 @@ def _storable(moment: datetime) -> datetime:
         raise ValueError(message) from None
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_storable)]
+Moment = Annotated[
+    AwareDatetime, Strict(strict=False), BeforeValidator(_written), AfterValidator(_storable)
+]
 """A time as a client writes it: RFC 3339 with an offset, and nothing else."""
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -107,6 +111,32 @@ class Body(Wire):
             json_schema=schema,
             python_schema=core_schema.no_info_wrap_validator_function(from_python, schema),
         )
+
+
+def _without_null(schema: dict[str, Any]) -> None:
+    """Document a change as it is checked: a member that is left out stays, and none is null."""
+    schema["minProperties"] = 1
+    for member in schema["properties"].values():
+        choices = [each for each in member.pop("anyOf", ()) if each.get("type") != "null"]
+        member.pop("default", None)
+        if len(choices) == 1:
+            member |= {**choices[0], **member}
+        elif choices:
+            member["anyOf"] = choices
+
+
+class Changes(Body):
+    """What to change: a member that is left out stays as it is, and one at least is there."""
+
+    model_config = ConfigDict(json_schema_extra=_without_null)
+
+    @model_validator(mode="after")
+    def _change_something(self) -> Self:
+        given = [getattr(self, name) for name in self.model_fields_set]
+        if not given or None in given:
+            message = "nothing to change"
+            raise ValueError(message)
+        return self
 
 
 class _StrictRequest(Request):

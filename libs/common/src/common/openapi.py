@@ -257,7 +257,7 @@ class _Examples:
             case "array":
                 return [self.of(schema["items"])] if "items" in schema else []
             case "integer" | "number":
-                return schema.get("minimum", 1)
+                return int(schema.get("minimum", 1))  # FastAPI turns it into a float
             case "boolean":
                 return True
             case "null":

@@ -10,6 +10,7 @@ from common import avro, repair
 from common.dead_letter import escaped
 from common.errors import Poison, UnknownSchema
 from common.http import Router
+from common.openapi import refuses
 from common.ops_parts import Operator, Parts, PartsOf, record
 from common.ops_shapes import (
     Change,
@@ -70,7 +71,7 @@ async def get_dead_letter(
     return DeadLetterDetail.of(row, headers=headers, payload=_payload(row, parts))
 
 
-@router.post("/dead-letters/{letter}/replay")
+@router.post("/dead-letters/{letter}/replay", responses=refuses(invalid_state=409))
 async def replay_dead_letter(
     letter: LetterId, body: MaybeNoted, operator: Operator, parts: PartsOf
 ) -> Change:
@@ -78,7 +79,7 @@ async def replay_dead_letter(
     return await _move("replay", letter, body.note, operator, parts)
 
 
-@router.post("/dead-letters/{letter}/discard")
+@router.post("/dead-letters/{letter}/discard", responses=refuses(invalid_state=409))
 async def discard_dead_letter(
     letter: LetterId, body: Noted, operator: Operator, parts: PartsOf
 ) -> Change:
@@ -86,7 +87,7 @@ async def discard_dead_letter(
     return await _move("discard", letter, body.note, operator, parts)
 
 
-@router.post("/dead-letters/{letter}/restore")
+@router.post("/dead-letters/{letter}/restore", responses=refuses(invalid_state=409))
 async def restore_dead_letter(
     letter: LetterId, body: MaybeNoted, operator: Operator, parts: PartsOf
 ) -> Change:
@@ -94,7 +95,7 @@ async def restore_dead_letter(
     return await _move("restore", letter, body.note, operator, parts)
 
 
-@router.put("/dead-letters/{letter}")
+@router.put("/dead-letters/{letter}", responses=refuses(edit_disabled=403, invalid_state=409))
 async def edit_dead_letter(
     letter: LetterId, body: Edit, operator: Operator, parts: PartsOf
 ) -> Edited:
@@ -144,7 +145,7 @@ async def drain_parked_key(
         )
 
 
-@router.post("/parked-keys/{key}/skip-head")
+@router.post("/parked-keys/{key}/skip-head", responses=refuses(invalid_state=409))
 async def skip_parked_head(
     key: KeyOf, body: SkipHead, operator: Operator, parts: PartsOf
 ) -> Change:

@@ -11,6 +11,7 @@ from common.errors import Refusal
 from common.http import Router
 from common.idempotency import IdempotencyKey
 from common.message import uuid7
+from common.openapi import refuses
 from common.ops_parts import Operator, PartsOf, record
 from common.ops_shapes import Change, DeadLetter, JobBody, JobPlan, MaybeNoted, ReplayJob
 from common.paging import Page, PageQuery, PagesOf
@@ -120,7 +121,7 @@ async def get_replay_job(job_id: UUID, _operator: Operator, parts: PartsOf) -> R
         return ReplayJob.of(await replay.get_job(tx, job_id))
 
 
-@router.post("/{job_id:uuid}/cancel")
+@router.post("/{job_id:uuid}/cancel", responses=refuses(invalid_state=409))
 async def cancel_replay_job(
     job_id: UUID, body: MaybeNoted, operator: Operator, parts: PartsOf
 ) -> Change:

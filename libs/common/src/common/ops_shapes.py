@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from uuid import UUID
 
 import asyncpg
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from common import repair
 from common.http import PRINTABLE, Body, Moment, Params, Wire
@@ -21,16 +21,16 @@ RunState = Literal["RUNNING", "PAUSED", "FLOODED"]
 State = Literal["retry", "dead", "skipped", "discarded"]
 
 
-def _key(text: str) -> str:
-    if repair.parse_key(text) is None:
-        message = "write a key as it is shown, or as hex: and its bytes"
-        raise ValueError(message)
-    return text
-
-
 Note = Annotated[str, Field(min_length=1, max_length=500, pattern=PRINTABLE)]
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=PRINTABLE)]
-Key = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_key)]
+Key = Annotated[
+    str,
+    Field(
+        max_length=1000,
+        pattern=r"^([A-Za-z0-9._~-]{1,200}|hex:([0-9a-fA-F]{2})*)$",
+        examples=["01a20dcd-e6ee-7297-aec0-1f43457b0314"],
+    ),
+]
 RowId = Annotated[int, Field(ge=1, lt=2**63)]
 
 

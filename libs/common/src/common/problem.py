@@ -1,7 +1,7 @@
 """Every 4xx and 5xx as an RFC 9457 problem document, telling what to do and echoing nothing."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -9,15 +9,14 @@ from uuid import UUID
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
 from common import telemetry
 from common.errors import Contended, FieldError, Refusal, Unavailable
 
 PATH = "/api/problems"
 MEDIA_TYPE = "application/problem+json"
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 log = telemetry.get_logger()
 
@@ -180,13 +179,16 @@ async def _on_http_exception(request: Request, error: HTTPException) -> Response
     return response
 
 
-def _allowed(request: Request) -> Iterator[str]:
-    """Ask every route of the path: the framework's own list is that of the first one alone."""
-    routes = request.app.routes
-    for method in METHODS:
-        scope = {**request.scope, "method": method}
-        if any(route.matches(scope)[0] is Match.FULL for route in routes):
-            yield method
+def _allowed(request: Request) -> list[str]:
+    """Name the methods of the path's first template: the framework names those of one route."""
+    known = [
+        (route.path, sorted(route.methods or ()), getattr(route, "path_regex", None))
+        for route in iter_route_contexts(request.app.routes)
+    ]
+    path = request.scope["path"]
+    templates = (each for each, _, regex in known if regex is not None and regex.match(path))
+    template = next(templates, None)
+    return sorted({method for each, methods, _ in known if each == template for method in methods})
 
 
 async def _on_validation_error(_request: Request, error: RequestValidationError) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from common.http import Body, Wire
+from common.http import Body, Changes, Wire
 from pydantic import AfterValidator, Field, model_validator
 
 from inventory_service.domain.currencies import CURRENCIES
@@ -82,7 +82,7 @@ class NewProducts(Body):
         return self
 
 
-class ProductChange(Body):
+class ProductChange(Changes):
     """What to change; whatever is left out stays as it is."""
 
     name: Text | None = None
@@ -90,14 +90,6 @@ class ProductChange(Body):
     active: bool | None = None
     low_stock: Pieces | None = None
     allow_partial: bool | None = None
-
-    @model_validator(mode="after")
-    def _change_something(self) -> Self:
-        given = [getattr(self, name) for name in self.model_fields_set]
-        if not given or None in given:
-            message = "nothing to change"
-            raise ValueError(message)
-        return self
 
     def command(self, sku: str) -> ChangeProduct:
         price = self.price.money() if self.price else None

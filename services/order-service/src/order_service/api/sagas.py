@@ -8,6 +8,7 @@ from uuid import UUID
 from common import halts, telemetry
 from common.auth import Principal
 from common.http import Router, Wire
+from common.openapi import refuses
 from common.ops_parts import Operator
 from common.ops_shapes import MaybeNoted, Noted
 from common.paging import Page, PageQuery, PagesOf
@@ -189,7 +190,7 @@ async def get_saga(order_id: UUID, _operator: Operator, parts: PartsOf) -> SagaD
     return SagaDetail(**dict(seen), causes=causes, history=history)
 
 
-@router.post("/{order_id}/retry")
+@router.post("/{order_id}/retry", responses=refuses(invalid_state=409))
 async def retry_saga(
     order_id: UUID, body: MaybeNoted, operator: Operator, parts: PartsOf
 ) -> SagaView:
@@ -200,7 +201,7 @@ async def retry_saga(
     return _repaired("saga retried", order, operator)
 
 
-@router.post("/{order_id}/force")
+@router.post("/{order_id}/force", responses=refuses(invalid_state=409))
 async def force_saga(order_id: UUID, body: Noted, operator: Operator, parts: PartsOf) -> SagaView:
     """Have a stuck order undone by the services, instead of waiting for its completion."""
     repair = SagaForced(by=operator.id, note=body.note)
@@ -209,7 +210,7 @@ async def force_saga(order_id: UUID, body: Noted, operator: Operator, parts: Par
     return _repaired("saga forced", order, operator)
 
 
-@router.post("/{order_id}/resolve")
+@router.post("/{order_id}/resolve", responses=refuses(invalid_state=409))
 async def resolve_saga(
     order_id: UUID, body: ResolveBody, operator: Operator, parts: PartsOf
 ) -> SagaView:

@@ -7,10 +7,9 @@ from typing import Annotated
 from uuid import UUID
 
 from common.errors import Refusal
-from common.http import Router
+from common.http import Moment, Router
 from common.paging import Page, PageQuery, PagesOf
 from fastapi import Query
-from pydantic import AwareDatetime
 
 from payment_service.api.parts import Caller, DatabaseOf, is_staff, not_found, owner_of
 from payment_service.api.shapes import PaymentOut, RefundOut
@@ -26,8 +25,8 @@ class PaymentQuery(PageQuery):
 
     order_id: UUID | None = None
     have: Have | None = None
-    created_from: AwareDatetime | None = None
-    created_to: AwareDatetime | None = None
+    created_from: Moment | None = None
+    created_to: Moment | None = None
 
 
 @router.get("/payments")
