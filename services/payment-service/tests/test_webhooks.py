@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 import pytest
 import pytest_asyncio
 from common.message import uuid7
+from common.settings import Rate
 from payment_service.messages import OrderCancelRequested, PaymentVoided
 from pydantic import SecretStr
 
@@ -315,3 +316,15 @@ async def test_a_body_over_the_limit_and_a_strange_provider_are_refused(desk: Pa
     body = intent_event(uuid7())
     answer = await desk.http.post("/payments/webhooks/acme", content=body, headers=headers(body))
     assert problem(answer) == (422, "validation_failed")
+
+
+async def test_the_provider_is_not_throttled_as_a_stranger_is(cashier: Cashier) -> None:
+    strict = cashier.settings.model_copy(update={"rate_limit_address": Rate(1, 60)})
+    body = intent_event(uuid7())
+    async with open_payment_desk(strict) as desk:
+        for _ in range(3):
+            await take(desk, body)
+
+        strangers = [(await desk.get("/payments", None)).status_code for _ in range(2)]
+
+    assert strangers == [401, 429]

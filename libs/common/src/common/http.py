@@ -1,8 +1,7 @@
 """A service's web application: strict bodies, problem documents, health, metrics, API pages."""
 
 import re
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
@@ -57,8 +56,6 @@ Moment = Annotated[
     AwareDatetime, Strict(strict=False), BeforeValidator(_written), AfterValidator(_storable)
 ]
 """A time as a client writes it: RFC 3339 with an offset, and nothing else."""
-
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 class Wire(BaseModel):
@@ -221,10 +218,11 @@ def create_app(
     verifier: TokenVerifier | None = None,
     routers: Sequence[APIRouter] = (),
     problems: Mapping[str, str] | None = None,
-    lifespan: Lifespan | None = None,
+    unlimited: Collection[str] = (),
 ) -> FastAPI:
     """Build the application; `routers` go under the API prefix, `problems` explains own codes.
 
+    Calls of the paths in `unlimited` (under the prefix too) count against no rate.
     Without a verifier nobody is believed.
     """
     app = _Application(
@@ -234,7 +232,6 @@ def create_app(
         redoc_url=None,
         openapi_url=manual.OPENAPI_PATH if settings.serves_docs else None,
         redirect_slashes=False,
-        lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
     )
     app.meanings = {**problem.MEANINGS, **(problems or {})}
@@ -243,8 +240,8 @@ def create_app(
     health.timeout = settings.health_check_timeout.total_seconds()
     problem.install(app)
     app.state.limits = Limits(settings, service=service, verifier=verifier)
-    unlimited = {f"{settings.api_prefix}/health/live", "/metrics"}
-    app.add_middleware(edge.Edge, limits=app.state.limits, unlimited=unlimited)
+    free = {f"{settings.api_prefix}{path}" for path in ("/health/live", *unlimited)}
+    app.add_middleware(edge.Edge, limits=app.state.limits, unlimited=free | {"/metrics"})
     for router in (probes.routes(health, service), *routers):
         app.include_router(router, prefix=settings.api_prefix)
     manual.add_problems(app, app.meanings)

@@ -39,6 +39,7 @@ def build(settings: Settings) -> Service:
         health=health,
         routers=[payments.router, webhooks.router],
         problems=webhooks.PROBLEMS,
+        unlimited=webhooks.UNLIMITED,
     )
     api.state.database = database
     api.state.webhook_keys = build_webhook_keys(settings)

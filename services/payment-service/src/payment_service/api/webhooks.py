@@ -22,6 +22,10 @@ PROBLEMS = {
     "invalid_signature": "Sign the exact bytes of the body with the endpoint's secret, just now.",
 }
 
+UNLIMITED = ("/payments/webhooks/stripe",)
+"""Every event of the provider comes from a few addresses, and a check costs less than a refusal
+that makes it come again."""
+
 router = Router(tags=["webhooks"])
 
 _REFUSED = Counter(
