@@ -9,7 +9,19 @@ from datetime import datetime
 from uuid import UUID
 
 from common.message import Received
-from order_service.domain import Entry, Order, Orders, Patience, Payment, Status, Stock, opened
+from order_service.domain import (
+    Entry,
+    Order,
+    Orders,
+    Patience,
+    Payment,
+    Refund,
+    RefundFact,
+    Status,
+    Stock,
+    fold_refunds,
+    opened,
+)
 from order_service.domain.fold import evolve
 from order_service.messages import OrderPlaced
 
@@ -41,6 +53,8 @@ class OrderRows:
     orders: dict[UUID, Order] = field(default_factory=dict)
     histories: defaultdict[UUID, list[Entry]] = field(default_factory=lambda: defaultdict(list))
 
+    refunds: dict[UUID, Refund] = field(default_factory=dict)
+
     def add(self, placed: OrderPlaced, first: Entry, now: datetime) -> None:
         self.orders[placed.order_id] = opened(placed, now)
         self.histories[placed.order_id].append(first)
@@ -52,6 +66,9 @@ class OrderRows:
         rows = [self.orders[one] for one in order_ids if one in self.orders]
         return Orders(rows, now=now, patience=PATIENCE)
 
+    def refunds_of(self, order_id: UUID) -> list[Refund]:
+        return [each for each in self.refunds.values() if each.order_id == order_id]
+
     def save(self, orders: Orders) -> None:
         """Fold what happened into the rows, step by step, as a rebuild would."""
         for entry in orders.entries:
@@ -61,6 +78,8 @@ class OrderRows:
             _check_step(before, after)
             self.orders[entry.order_id] = after
             self.histories[entry.order_id].append(entry)
+            if isinstance(entry.fact, RefundFact):
+                self.refunds = fold_refunds(self.refunds, [(entry.fact, entry.recorded_at)])
         for order_id, order in orders.current.items():
             assert self.orders[order_id] == order
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from common.message import Event
 from inventory_service.domain.stockroom import Counts, MovementKind, ReservationState
 from inventory_service.messages import StockReleased
-from order_service.domain import Health, Order
+from order_service.domain import Health, Order, RefundFact, RefundState, fold_refunds
 from order_service.domain.order import FULFILLED
 from order_service.messages import RefundFailed as RefundFailureNoted
 from order_service.messages import StockReleased as StockNoted
@@ -27,6 +27,7 @@ _TOLD = {
     "OrderRejected": "rejected",
     "OrderExpired": "expired",
     "OrderCancelled": "cancelled",
+    "OrderShipped": "shipped",
     "PaymentRefunded": "refunded",
     "LatePaymentReversed": "reversed",
 }
@@ -83,6 +84,7 @@ def check_quiet(world: World) -> None:
         assert order.saga is not Health.STUCK
         _check_stock_of(world, order)
         _check_money_of(world, order)
+        _check_refunds_of(world, order)
         _check_what_inventory_said(world, order)
         _check_what_payment_said(world, order)
         _check_notices(world, order)
@@ -127,6 +129,17 @@ def _check_money_of(world: World, order: Order) -> None:
     else:
         assert payment.wanted is Wanted.CLOSED
         assert captured == refunded
+
+
+def _check_refunds_of(world: World, order: Order) -> None:
+    """See that each refund ended, and that those that succeeded are what the order counts."""
+    refunds = world.orders.refunds_of(order.order_id)
+    facts = world.orders.histories[order.order_id]
+    written = [(each.fact, each.recorded_at) for each in facts if isinstance(each.fact, RefundFact)]
+    assert not [each for each in refunds if each.state is RefundState.REQUESTED]
+    succeeded = (each.amount for each in refunds if each.state is RefundState.SUCCEEDED)
+    assert sum(succeeded) == order.amount_refunded
+    assert list(fold_refunds({}, written).values()) == refunds
 
 
 def _check_what_inventory_said(world: World, order: Order) -> None:

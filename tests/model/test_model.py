@@ -179,9 +179,19 @@ class Saga(RuleBasedStateMachine):
         self.world.call_stuck(pick(number, self.world.incomplete()))
 
     @rule(number=PICK, amount=st.integers(1, 1000), lines=st.integers(0, 3))
-    @precondition(lambda self: self.world.completed())
+    @precondition(lambda self: self.world.refundable())
     def ask_refund(self, number: int, amount: int, lines: int) -> None:
-        self.world.ask_refund(pick(number, self.world.completed()), amount, lines)
+        self.world.ask_refund(pick(number, self.world.refundable()), amount, lines)
+
+    @rule(number=PICK, amount=st.integers(1, 1000))
+    @precondition(lambda self: self.world.refundable())
+    def ask_too_much(self, number: int, amount: int) -> None:
+        self.world.ask_too_much(pick(number, self.world.refundable()), amount)
+
+    @rule(number=PICK)
+    @precondition(lambda self: self.world.completed())
+    def ship(self, number: int) -> None:
+        self.world.ship(pick(number, self.world.completed()))
 
     @rule(sku=st.sampled_from(sorted(CATALOGUE)), quantity=st.sampled_from([-1, 1, 2]))
     def adjust(self, sku: str, quantity: int) -> None:

@@ -21,11 +21,14 @@ from order_service.domain import (
     Placed,
     PlaceOrder,
     Product,
+    RequestRefund,
+    ReturnedLine,
     SagaRetried,
     SagaStuck,
+    SoldLine,
 )
-from order_service.domain.order import CANCELLABLE, Health, Status
-from order_service.messages import Money, PaymentVoided, RefundRequested, StockLine, StockReleased
+from order_service.domain.order import CANCELLABLE, FULFILLED, Health, Status
+from order_service.messages import Money, PaymentVoided, RefundRequested, StockReleased
 from payment_service.consumers import DECISIONS as PAYMENT
 from payment_service.domain.answers import Errand
 
@@ -58,7 +61,7 @@ class World:
         self.notification = Participant("notification", NOTIFICATION, self.notices, self.topics)
         self.services = (self.order, self.inventory, self.payment, self.notification)
         self.till = Till(self.payment, self.payments, self.provider)
-        self.first_pieces: dict[UUID, tuple[StockLine, ...]] = {}
+        self.sold: dict[UUID, list[SoldLine]] = {}
         self.refunds: list[RefundRequested] = []
         self.unheard: set[UUID] = set()
         """Orders with an answer to their closing that was thrown away."""
@@ -86,9 +89,10 @@ class World:
         first = domain.first_entry(placed.event, event_id=said.event_id, now=now)
         self.orders.add(placed.event, first, now)
         self.order.announce([said], now)
-        self.first_pieces[command.order_id] = tuple(
-            StockLine(line_no=line.line_no, sku=line.sku, quantity=1) for line in placed.event.lines
-        )
+        self.sold[command.order_id] = [
+            SoldLine(line.line_no, line.sku, line.quantity, line.unit_price.amount)
+            for line in placed.event.lines
+        ]
 
     def cancellable(self) -> list[Order]:
         return [order for order in self.orders.orders.values() if order.status in CANCELLABLE]
@@ -132,16 +136,48 @@ class World:
     def completed(self) -> list[Order]:
         return [o for o in self.orders.orders.values() if o.status is Status.COMPLETED]
 
+    def ship(self, order: Order) -> None:
+        """Let staff hand an order over: from then on it can't be cancelled."""
+        self.tick()
+        if (shipped := domain.ship(order)) is not None:
+            self._happen(order, shipped)
+
+    def refundable(self) -> list[Order]:
+        return [order for order in self.orders.orders.values() if order.status in FULFILLED]
+
     def ask_refund(self, order: Order, amount: int, lines: int) -> None:
-        """Let staff give money back, for some of the lines."""
+        """Let staff give back an amount, or one piece of some lines, if that much is left."""
+        order, sold = self.orders.orders[order.order_id], self.sold[order.order_id]
+        command = RequestRefund(
+            refund_id=UUID(int=1000 + len(self.refunds)),
+            order_id=order.order_id,
+            by=CUSTOMER,
+            reason="damaged",
+            amount=None if lines else Money(amount=amount, currency=order.currency),
+            lines=tuple(ReturnedLine(n, 1) for n in range(1, min(lines, len(sold)) + 1)),
+            restock=bool(amount % 2),
+        )
+        refunds = self.orders.refunds_of(order.order_id)
+        try:
+            requested = domain.request_refund(order, command, sold=sold, refunds=refunds)
+        except Refusal:
+            return
+        self._give_back(order, requested)
+
+    def ask_too_much(self, order: Order, amount: int) -> None:
+        """Ask payment for more than order-service would: it has a guard of its own."""
         requested = RefundRequested(
             order_id=order.order_id,
             refund_id=UUID(int=1000 + len(self.refunds)),
             amount=Money(amount=amount, currency=order.currency),
-            lines=self.first_pieces[order.order_id][:lines],
+            lines=(),
         )
+        self._give_back(order, requested)
+
+    def _give_back(self, order: Order, requested: RefundRequested) -> None:
+        self.tick()
         self.refunds.append(requested)
-        self.order.announce([Said(requested)], self.tick())
+        self._happen(order, requested)
 
     def adjust(self, sku: str, quantity: int) -> None:
         """Let staff correct a count, if inventory takes it."""
