@@ -198,6 +198,7 @@ async def _fill(dsn: str) -> Shop:
             await _order(world, order_id, history.split())
             await _goods(world, order_id)
             await _notices(world, order_id)
+        await _refund(world, UNDONE)
     finally:
         await db.close()
     return Shop(dsn, world.log)
@@ -289,6 +290,24 @@ async def _order(world: World, order_id: UUID, history: Iterable[str]) -> None:
         body=json.dumps({"orderId": str(order_id)}).encode(),
         order_id=order_id,
         created_at=now,
+    )
+
+
+async def _refund(world: World, order_id: UUID, state: str = "SUCCEEDED") -> None:
+    now = datetime.now(UTC)
+    await world.insert(
+        "orders.refunds",
+        refund_id=uuid7(),
+        order_id=order_id,
+        amount=TOTAL,
+        currency="GBP",
+        state=state,
+        reason="order_closed",
+        requested_by="system",
+        requested_at=now,
+        updated_at=now,
+        lines="[]",
+        restock=False,
     )
 
 

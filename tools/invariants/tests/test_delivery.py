@@ -160,6 +160,12 @@ async def test_i11_a_saga_is_open(world: World, saga: str) -> None:
     assert not (await check_rest(world.db, {})).holds
 
 
+async def test_i11_a_refund_is_neither_made_nor_refused(world: World) -> None:
+    await world.run("UPDATE orders.refunds SET state = 'REQUESTED'")
+
+    assert not (await check_rest(world.db, {})).holds
+
+
 async def test_i11_a_consumer_has_halted(world: World) -> None:
     await world.insert("payments.consumer_halts", consumer="payment-service", reason="flood")
 

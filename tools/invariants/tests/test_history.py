@@ -94,8 +94,9 @@ async def test_i7_a_key_was_answered_in_two_ways(world: World, second: Answer) -
         ("OrderExpired", 5, "REJECTED"),
         ("StockReserved", 9, "REJECTED"),
         ("OrderRejected", 4, "EXPIRED"),
+        ("RefundRequested", 5, "REJECTED"),
     ],
-    ids=["shipped", "not placed first", "ended twice", "gap", "row says another"],
+    ids=["shipped", "not placed first", "ended twice", "gap", "row says another", "refunded"],
 )
 async def test_i8_a_history_is_illegal(
     world: World, event_type: str, version: int, status: str

@@ -54,6 +54,24 @@ async def test_i3_a_charge_is_not_what_the_order_costs(world: World, tampering: 
     assert "I3" in broken(await both(world))
 
 
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "DELETE FROM orders.refunds WHERE order_id = $1",
+        "UPDATE orders.refunds SET amount = amount - 1 WHERE order_id = $1",
+        "UPDATE orders.refunds SET state = 'FAILED' WHERE order_id = $1",
+        "UPDATE orders.orders SET amount_refunded = 0 WHERE order_id = $1",
+    ],
+    ids=["no refund", "another amount", "none that succeeded", "not counted"],
+)
+async def test_i4_what_was_given_back_is_not_what_our_books_say(
+    world: World, tampering: str
+) -> None:
+    await world.run(tampering, UNDONE)
+
+    assert broken(await both(world)) == ["I4"]
+
+
 async def test_i3_a_charge_has_no_order(world: World) -> None:
     await world.run("DELETE FROM orders.orders WHERE order_id = $1", GOOD)
 

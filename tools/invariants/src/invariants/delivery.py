@@ -152,9 +152,11 @@ async def check_rest(db: Connection, lag: Mapping[tuple[str, str], int]) -> Find
                WHERE saga NOT IN ('COMPLETED', 'COMPENSATED') GROUP BY saga"""
         )
     ]
+    if asked := await db.fetchval("SELECT count(*) FROM orders.refunds WHERE state = 'REQUESTED'"):
+        violations.append(f"{counted(asked, 'refund')} REQUESTED and neither made nor refused")
     return Finding.of(
         "I11",
-        "at rest: outbox empty, lag 0, no retry or dead message, no open saga",
+        "at rest: outbox empty, lag 0, no retry or dead message, no open saga, no open refund",
         checked=f"{counted(len(SCHEMAS), 'service')}",
         violations=violations,
     )

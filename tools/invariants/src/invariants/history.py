@@ -34,6 +34,10 @@ MOVES: Mapping[tuple[str, str], str] = {
     ("CANCELLING", "OrderCancelled"): "CANCELLED",
     ("COMPLETED", "OrderShipped"): "SHIPPED",
     ("SHIPPED", "OrderDelivered"): "DELIVERED",
+    # money goes back, and the order stays what it is
+    ("COMPLETED", "RefundRequested"): "COMPLETED",
+    ("SHIPPED", "RefundRequested"): "SHIPPED",
+    ("DELIVERED", "RefundRequested"): "DELIVERED",
     # a closing whose answer is overdue is said again, under a new id
     ("REJECTED", "OrderRejected"): "REJECTED",
     ("EXPIRED", "OrderExpired"): "EXPIRED",

@@ -59,7 +59,10 @@ def read_ledger(path: Path) -> dict[str, Charges]:
 
 async def read_orders(db: Connection) -> dict[str, asyncpg.Record]:
     rows = await db.fetch(
-        "SELECT order_id, status, total, currency, amount_refunded FROM orders.orders"
+        """SELECT order_id, status, total, currency, amount_refunded,
+                  (SELECT coalesce(sum(amount), 0)::bigint FROM orders.refunds
+                   WHERE refunds.order_id = orders.order_id AND state = 'SUCCEEDED') AS given_back
+           FROM orders.orders"""
     )
     return {str(row["order_id"]): row for row in rows}
 
@@ -117,7 +120,8 @@ def check_books(ledger: Mapping[str, Charges], orders: Mapping[str, asyncpg.Reco
     return Finding.of(
         "I4",
         "settled good: captured = total and refunded = amountRefunded;"
-        " settled bad: captured = refunded and nothing held",
+        " settled bad: captured = refunded and nothing held;"
+        " either: the refunds that succeeded = amountRefunded",
         checked=f"{counted(len(ended), 'ended order')} against the gateway's ledger",
         violations=[
             f"order {order_id} is {order['status']}: {problem}"
@@ -130,10 +134,11 @@ def check_books(ledger: Mapping[str, Charges], orders: Mapping[str, asyncpg.Reco
 def _misbooked(charges: Charges, order: asyncpg.Record) -> str | None:
     if charges.holds_money:
         return f"{charges.authorised} is still held"
+    if order["given_back"] != order["amount_refunded"]:
+        return f"its refunds are {order['given_back']}, amountRefunded {order['amount_refunded']}"
     if order["status"] in BAD_ENDS:
-        if charges.captured != charges.refunded:
-            return f"captured {charges.captured}, refunded {charges.refunded}"
-        return None
+        same = charges.captured == charges.refunded
+        return None if same else f"captured {charges.captured}, refunded {charges.refunded}"
     if charges.captured != order["total"]:
         return f"captured {charges.captured} of {order['total']}"
     if charges.refunded != order["amount_refunded"]:

@@ -1,4 +1,4 @@
-"""Waits until nothing moves any more: orders, outboxes, parked messages, e-mails, lag."""
+"""Waits until nothing moves any more: orders, refunds, outboxes, parked messages, e-mails, lag."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,6 +16,7 @@ MOVING = """
       (SELECT count(*) FROM orders.orders WHERE NOT (
          status = ANY($1::text[])
          OR status IN ('REJECTED', 'EXPIRED', 'CANCELLED') AND saga = 'COMPENSATED')) AS unsettled,
+      (SELECT count(*) FROM orders.refunds WHERE state = 'REQUESTED') AS refunding,
       (SELECT count(*) FROM orders.outbox) + (SELECT count(*) FROM inventory.outbox)
         + (SELECT count(*) FROM payments.outbox)
         + (SELECT count(*) FROM notifications.outbox) AS outbox,
@@ -34,6 +35,7 @@ class Moving:
 
     orders: int
     unsettled: int
+    refunding: int
     outbox: int
     parked: int
     unsent: int
@@ -42,7 +44,8 @@ class Moving:
 
     @property
     def databases_rest(self) -> bool:
-        return not (self.unsettled or self.outbox or self.parked or self.unsent)
+        on_its_way = (self.unsettled, self.refunding, self.outbox, self.parked, self.unsent)
+        return not any(on_its_way)
 
     @property
     def settled(self) -> int:
