@@ -26,7 +26,9 @@ _AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.InvalidAuthorizationSpecificationError,  # a password that is being rotated
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement sent on while the server's last word came in
     asyncpg.TransactionTimeoutError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.IdleSessionTimeoutError,
@@ -161,7 +163,7 @@ class Database:
         if self._pool is None:
             # It connects when asked to: a service starts while its database is away.
             self._pool = asyncpg.create_pool(
-                self.settings.database_url.get_secret_value(),
+                connect=self._connect,
                 min_size=0,
                 max_size=self.settings.db_pool_size,
                 timeout=self.settings.db_connect_timeout.total_seconds(),
@@ -174,6 +176,12 @@ class Database:
             )
         return await self._pool
 
+    async def _connect(self, *_dsn: object, **options: Any) -> asyncpg.Connection[asyncpg.Record]:
+        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+            self.settings.dsn(), **options
+        )
+        return connection
+
     def bell(self, name: str) -> Bell:
         """Get the bell of that name; loops wait on it, transactions ring it."""
         return self._bells.setdefault(name, Bell())
@@ -181,10 +189,9 @@ class Database:
     async def connect_direct(self) -> asyncpg.Connection[asyncpg.Record]:
         """Open a connection of its own, past any pooler: for session locks."""
         settings = self.settings
-        dsn = settings.database_direct_url or settings.database_url
         with failures_named(), _reaching():
             return await asyncpg.connect(
-                dsn.get_secret_value(),
+                settings.direct_dsn(),
                 timeout=settings.db_connect_timeout.total_seconds(),
                 command_timeout=_COMMAND_TIMEOUT,
                 server_settings={

@@ -242,6 +242,24 @@ class PostgresSettings(Fragment):
         timedelta(seconds=5), description="longest wait for a new connection"
     )
 
+    def dsn(self) -> str:
+        """Tell how to connect now: what came from a file is read again, for it may have changed."""
+        return _newest("DATABASE_URL", self.database_url)
+
+    def direct_dsn(self) -> str:
+        """Tell how to connect past any pooler."""
+        if self.database_direct_url is None:
+            return self.dsn()
+        return _newest("DATABASE_DIRECT_URL", self.database_direct_url)
+
+
+def _newest(name: str, value: SecretStr) -> str:
+    path = os.environ.get(f"{name}_FILE")
+    try:
+        return Path(path).read_text().strip() if path else value.get_secret_value()
+    except OSError:  # in the middle of being replaced
+        return value.get_secret_value()
+
 
 class KafkaSettings(Fragment):
     """How to reach the broker, and how patient the consumer is."""
