@@ -28,6 +28,7 @@ async def test_a_placed_order_is_accepted_with_where_to_look(shop: Shop) -> None
     assert accepted["links"] == {
         "self": f"{API}/orders/{order_id}",
         "status": f"{API}/orders/{order_id}/status",
+        "events": f"{API}/orders/{order_id}/events",
         "timeline": f"{API}/orders/{order_id}/timeline",
         "cancel": f"{API}/orders/{order_id}/cancel",
     }
@@ -207,8 +208,14 @@ async def test_an_order_is_cancelled_once(shop: Shop) -> None:
 
 @pytest.mark.parametrize(
     ("method", "route"),
-    [("GET", ""), ("GET", "/status"), ("GET", "/timeline"), ("POST", "/cancel")],
-    ids=["order", "status", "timeline", "cancel"],
+    [
+        ("GET", ""),
+        ("GET", "/status"),
+        ("GET", "/events"),
+        ("GET", "/timeline"),
+        ("POST", "/cancel"),
+    ],
+    ids=["order", "status", "events", "timeline", "cancel"],
 )
 async def test_another_customers_order_looks_like_none(shop: Shop, method: str, route: str) -> None:
     await shop.sell(("TEA", 250))

@@ -35,6 +35,7 @@ BODIES: dict[str, dict[str, Any]] = {
 OF_AN_ORDER = [
     ("GET", f"{ORDERS}/{ID}"),
     ("GET", f"{ORDERS}/{ID}/status"),
+    ("GET", f"{ORDERS}/{ID}/events"),
     ("GET", f"{ORDERS}/{ID}/timeline"),
     ("GET", f"{SAGAS}/{ID}"),
     ("GET", f"{ORDERS}/{ID}/refunds"),

@@ -147,6 +147,15 @@ class Database:
         for name in tx.rung:
             self.bell(name).ring()
 
+    async def fetch(self, sql: str, *args: object) -> list[asyncpg.Record]:
+        """Run one reading statement by itself: it sees one moment, and costs one exchange.
+
+        Raises what a transaction raises.
+        """
+        with failures_named():
+            async with self._connection() as connection:
+                return await connection.fetch(sql, *args)
+
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
         pool = await self._open_pool()

@@ -22,6 +22,7 @@ from order_service.accounts import Passwords, Sessions
 from order_service.domain import Patience
 from order_service.intake import Intake
 from order_service.settings import Settings
+from order_service.stream import Feed, Limits
 
 NAME = "order-service"
 
@@ -43,7 +44,8 @@ def build(settings: Settings) -> Service:
     )
     consumer = Consumer(consumers.subscription(patience), database=database, kafka=settings)
     ops.mount(application, consumer, database, settings)
-    api.attach(application, _parts(settings, database, issuer, patience))
+    feed = Feed(database, patience=patience, limits=_limits(settings))
+    api.attach(application, _parts(settings, database, issuer, patience, feed))
     return Service(
         name=NAME,
         settings=settings,
@@ -52,6 +54,7 @@ def build(settings: Settings) -> Service:
         api=application,
         consumer=consumer,
         relay=Relay(database, settings),
+        api_loops=[feed],
         loops=deadlines.loops(database, patience, poll=settings.timers_poll),
     )
 
@@ -95,8 +98,17 @@ def patience_of(settings: Settings) -> Patience:
     )
 
 
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        listeners=settings.listeners_max,
+        per_caller=settings.listeners_per_caller,
+        life=settings.stream_life,
+        heartbeat=settings.stream_heartbeat,
+    )
+
+
 def _parts(
-    settings: Settings, database: Database, issuer: TokenIssuer, patience: Patience
+    settings: Settings, database: Database, issuer: TokenIssuer, patience: Patience, feed: Feed
 ) -> api.Parts:
     # Every instance has it, and it can't be guessed from what is signed with this; rather not the
     # signing key, whose rotation would have clients that ask again taken for thieves.
@@ -105,6 +117,7 @@ def _parts(
     return api.Parts(
         database=database,
         intake=Intake(database, patience=patience, capacity=settings.intake_capacity),
+        feed=feed,
         passwords=Passwords(),
         sessions=Sessions(secret=secret, life=settings.jwt_refresh_expires_in),
         issuer=issuer,

@@ -36,3 +36,16 @@ class Settings(ProcessSettings, KafkaSettings, JwtIssuerSettings, ApiSettings):
     intake_capacity: int = Field(
         2000, ge=1, le=100_000, description="orders that wait to be stored; more get 503"
     )
+    listeners_max: int = Field(
+        2000, ge=1, le=100_000, description="live streams and long polls of one process"
+    )
+    listeners_per_caller: int = Field(
+        32, ge=1, le=100_000, description="live streams and long polls of one caller on a process"
+    )
+    stream_heartbeat: Duration = Field(
+        timedelta(seconds=15), description="silence on a live stream before a comment is sent"
+    )
+    stream_life: Duration = Field(
+        timedelta(minutes=15),
+        description="a live stream ends after this; its client comes back with a new token",
+    )

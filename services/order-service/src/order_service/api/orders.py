@@ -15,17 +15,17 @@ from fastapi import Query, Request, Response
 
 from order_service import handlers, idempotency
 from order_service.api.bodies import CancelBody
+from order_service.api.conditional import CONDITIONAL, etag_of, is_known, unchanged
 from order_service.api.parts import (
     STAFF,
     Caller,
     PartsOf,
-    not_found,
+    find_order,
     owner_of,
 )
 from order_service.api.shapes import (
     Links,
     OrderAccepted,
-    OrderStatus,
     OrderView,
     Timeline,
     TimelineEntry,
@@ -34,7 +34,7 @@ from order_service.api.shapes import (
 from order_service.domain import CancelOrder, Status
 from order_service.store import reads
 from order_service.store.keys import KeyRow, Slot
-from order_service.store.reads import OrderFilter, Row
+from order_service.store.reads import OrderFilter
 
 CANCEL_ROUTE = "POST /orders/{id}/cancel"
 
@@ -82,31 +82,24 @@ async def list_orders(
     return Page(data=views, next_cursor=cursor)
 
 
-@router.get("/orders/{order_id}", response_model=OrderView)
+@router.get("/orders/{order_id}", response_model=OrderView, responses=CONDITIONAL)
 async def get_order(order_id: UUID, caller: Caller, parts: PartsOf, request: Request) -> Response:
     """Show an order; its ETag changes with everything that happens to it."""
     async with parts.database.transaction() as tx:
-        row = await _find(tx, order_id, caller)
+        row = await find_order(tx, order_id, caller)
         lines = await reads.list_lines(tx, [order_id])
-    etag = f'"{row["version"]}"'
-    if _matches(request.headers.get("if-none-match", ""), etag):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
+    etag = etag_of(row["version"])
+    if is_known(request, etag):
+        return unchanged(etag)
     view = OrderView.of(row, lines[order_id], parts.prefix)
     return Response(view.model_dump_json(), headers={"ETag": etag}, media_type="application/json")
-
-
-@router.get("/orders/{order_id}/status")
-async def get_order_status(order_id: UUID, caller: Caller, parts: PartsOf) -> OrderStatus:
-    """Tell where an order is."""
-    async with parts.database.transaction() as tx:
-        return OrderStatus.of(await _find(tx, order_id, caller))
 
 
 @router.get("/orders/{order_id}/timeline")
 async def get_order_timeline(order_id: UUID, caller: Caller, parts: PartsOf) -> Timeline:
     """Tell everything that happened to an order, oldest first."""
     async with parts.database.transaction() as tx:
-        await _find(tx, order_id, caller)
+        await find_order(tx, order_id, caller)
         events = await reads.list_events(tx, order_id)
     return Timeline(data=[TimelineEntry.of(event) for event in events])
 
@@ -147,17 +140,5 @@ async def cancel_order(
     return replay(await idempotency.once(parts.database, row, cancel))
 
 
-async def _find(tx: Transaction, order_id: UUID, caller: Principal) -> Row:
-    row = await reads.find_order(tx, order_id, owner_of(caller))
-    if row is None:
-        raise not_found()
-    return row
-
-
 def _after(last: list[str]) -> tuple[datetime, UUID] | None:
     return (datetime.fromisoformat(last[0]), UUID(last[1])) if last else None
-
-
-def _matches(given: str, etag: str) -> bool:
-    candidates = {candidate.strip().removeprefix("W/") for candidate in given.split(",")}
-    return bool(candidates & {etag, "*"})

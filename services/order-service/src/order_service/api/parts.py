@@ -7,13 +7,16 @@ from uuid import UUID
 
 from common import auth, problem
 from common.auth import Principal, TokenIssuer
-from common.database import Database
+from common.database import Database, Transaction
 from common.errors import Refusal
 from fastapi import Depends, Request
 
 from order_service.accounts import Passwords, Sessions
 from order_service.domain import Patience
 from order_service.intake import Intake
+from order_service.store import reads
+from order_service.store.reads import Row
+from order_service.stream import Feed
 
 STAFF = frozenset({"staff", "admin"})
 """Who sees and handles everybody's orders."""
@@ -25,6 +28,7 @@ class Parts:
 
     database: Database
     intake: Intake
+    feed: Feed
     passwords: Passwords
     sessions: Sessions
     issuer: TokenIssuer
@@ -50,6 +54,14 @@ def owner_of(principal: Principal) -> UUID | None:
 def not_found() -> Refusal:
     """Refuse in the same words what is absent and what is somebody else's."""
     return Refusal("not_found", problem.MEANINGS["not_found"], status=404)
+
+
+async def find_order(tx: Transaction, order_id: UUID, caller: Principal) -> Row:
+    """Read an order that the caller may see, or refuse."""
+    row = await reads.find_order(tx, order_id, owner_of(caller))
+    if row is None:
+        raise not_found()
+    return row
 
 
 PartsOf = Annotated[Parts, Depends(parts_of)]

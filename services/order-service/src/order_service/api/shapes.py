@@ -15,6 +15,7 @@ from order_service.domain.accounts import Customer
 from order_service.idempotency import Answer
 from order_service.store.orders import offer_of
 from order_service.store.reads import Row
+from order_service.stream import Moment
 
 
 class Money(Wire):
@@ -29,6 +30,7 @@ class Links(Wire):
 
     self: str
     status: str
+    events: str
     timeline: str
     cancel: str
 
@@ -39,6 +41,7 @@ class Links(Wire):
         return cls(
             self=order,
             status=f"{order}/status",
+            events=f"{order}/events",
             timeline=f"{order}/timeline",
             cancel=f"{order}/cancel",
         )
@@ -154,6 +157,51 @@ class OrderStatus(Wire):
             updated_at=row["updated_at"],
             terminal=row["settled_at"] is not None,
             decide_by=row["deadline_at"] if row["offer"] else None,
+        )
+
+    @classmethod
+    def at(cls, moment: Moment) -> "OrderStatus":
+        """Show where an order was just after one of its events."""
+        return cls(
+            order_id=moment.order_id,
+            status=moment.status,
+            saga=moment.saga,
+            updated_at=moment.recorded_at,
+            terminal=moment.is_settled,
+        )
+
+    def differs(self, other: "OrderStatus") -> bool:
+        """Tell whether the order is elsewhere, and not only older."""
+        places = [(each.status, each.saga, each.terminal) for each in (self, other)]
+        return places[0] != places[1]
+
+
+class OrderEvent(Wire):
+    """One event of an order's live stream, and where the order was just after it."""
+
+    order_id: UUID
+    version: int
+    type: str
+    at: datetime
+    service: str
+    event_id: UUID
+    status: Status
+    saga: Health
+    terminal: bool
+
+    @classmethod
+    def of(cls, moment: Moment) -> "OrderEvent":
+        """Show a moment."""
+        return cls(
+            order_id=moment.order_id,
+            version=moment.version,
+            type=moment.type,
+            at=moment.occurred_at,
+            service=moment.service,
+            event_id=moment.event_id,
+            status=moment.status,
+            saga=moment.saga,
+            terminal=moment.is_settled,
         )
 
 

@@ -5,6 +5,7 @@ from order_service.domain.book import Orders as Orders
 from order_service.domain.book import first_entry as first_entry
 from order_service.domain.fold import FACTS as FACTS
 from order_service.domain.fold import Recorded as Recorded
+from order_service.domain.fold import evolve as evolve
 from order_service.domain.fold import opened as opened
 from order_service.domain.fold import refold as refold
 from order_service.domain.fulfilment import deliver as deliver

@@ -1,0 +1,441 @@
+"""Live streams and long polls of orders, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+import pytest_asyncio
+from devstack.ports import free_port
+from devstack.stack import Stack
+from order_service.api.live import Stream
+from order_service.domain import Patience
+from order_service.messages import PaymentVoided, StockReleased
+from order_service.stream import Feed, Limits
+from pydantic import SecretStr
+from starlette.types import Message
+
+from tests.support.live import Ear, LiveShop, open_live
+from tests.support.orders import OrderDesk
+from tests.support.postgres import Databases
+from tests.support.shop import API, Caller
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest_asyncio.fixture
+async def live(databases: Databases) -> AsyncIterator[LiveShop]:
+    async with open_live(databases) as live:
+        await live.sell(("TEA", 250))
+        yield live
+
+
+async def place(live: LiveShop, caller: Caller) -> str:
+    order_id: str = (await live.place(caller, ("TEA", 1))).json()["orderId"]
+    return order_id
+
+
+async def cancel(live: LiveShop, caller: Caller, order_id: str) -> None:
+    answer = await live.http.post(f"/orders/{order_id}/cancel", headers=caller.headers())
+    assert answer.status_code == 202
+
+
+async def settle(live: LiveShop, order_id: str) -> None:
+    """Answer an order's closing, as inventory and payment do."""
+    desk = OrderDesk(live.database)
+    closed = {"order_id": UUID(order_id), "closing": True}
+    await desk.hear(StockReleased(**closed), PaymentVoided(**closed))
+
+
+async def ask(live: LiveShop, caller: Caller, order_id: str, **headers: str) -> httpx2.Response:
+    return await live.http.get(
+        f"/orders/{order_id}/events", headers=caller.headers() | headers, timeout=10
+    )
+
+
+async def listening(live: LiveShop, count: int) -> None:
+    await eventually(lambda: live.feed._callers.total() == count)
+
+
+async def test_a_stream_tells_what_was_and_what_comes_and_ends_when_it_is_settled(
+    live: LiveShop,
+) -> None:
+    customer = live.caller()
+    order_id = await place(live, customer)
+
+    async with live.listen(customer, order_id) as ear:
+        (placed,) = await ear.hear(1)
+        await cancel(live, customer, order_id)
+        await settle(live, order_id)
+        rest = await ear.hear_out()
+
+    assert ear.answer.headers["content-type"].startswith("text/event-stream")
+    assert placed | {"at": "", "eventId": ""} == {
+        "orderId": order_id,
+        "version": 1,
+        "type": "OrderPlaced",
+        "at": "",
+        "service": "order-service",
+        "eventId": "",
+        "status": "PENDING",
+        "saga": "RUNNING",
+        "terminal": False,
+    }
+    assert [(event["version"], event["type"], event["status"]) for event in rest] == [
+        (2, "OrderCancelRequested", "CANCELLING"),
+        (3, "StockReleased", "CANCELLING"),
+        (4, "PaymentVoided", "CANCELLING"),
+        (5, "OrderCancelled", "CANCELLED"),
+    ]
+    assert [event["terminal"] for event in rest] == [False, False, False, True]
+    await listening(live, 0)
+
+
+@pytest.mark.parametrize("last", range(5))
+async def test_a_stream_goes_on_after_the_last_event_that_came(live: LiveShop, last: int) -> None:
+    customer = live.caller()
+    order_id = await place(live, customer)
+    await cancel(live, customer, order_id)
+    await settle(live, order_id)
+
+    async with live.listen(customer, order_id, after=last) as ear:
+        heard = await ear.hear_out()
+
+    assert [event["version"] for event in heard] == list(range(last + 1, 6))
+
+
+async def test_one_who_heard_everything_of_a_settled_order_need_not_come_back(
+    live: LiveShop,
+) -> None:
+    customer = live.caller()
+    order_id = await place(live, customer)
+    await cancel(live, customer, order_id)
+    await settle(live, order_id)
+
+    answers = [await ask(live, customer, order_id, **{"Last-Event-ID": n}) for n in ("5", "99")]
+
+    assert [(answer.status_code, answer.content) for answer in answers] == [(204, b"")] * 2
+
+
+@pytest.fixture
+def looks(live: LiveShop, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Write down each statement that is run by itself."""
+    looks: list[object] = []
+    fetch = live.database.fetch
+
+    async def noted(*args: Any) -> Any:
+        looks.append(args[1])
+        return await fetch(*args)
+
+    monkeypatch.setattr(live.database, "fetch", noted)
+    return looks
+
+
+async def test_everybody_hears_the_same_and_the_database_is_asked_once_for_all(
+    live: LiveShop, looks: list[object]
+) -> None:
+    customer, staff = live.caller(), live.caller("staff")
+    order_id = await place(live, customer)
+
+    async def one(caller: Caller) -> list[dict[str, Any]]:
+        async with live.listen(caller, order_id) as ear:
+            return await ear.hear_out()
+
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    ears = [asyncio.create_task(one(caller)) for caller in (customer, staff) for _ in range(20)]
+    await listening(live, 40)
+    await cancel(live, customer, order_id)
+    await settle(live, order_id)
+    first, *others = await asyncio.gather(*ears)
+
+    assert [event["version"] for event in first] == [1, 2, 3, 4, 5]
+    assert all(other == first for other in others)
+    assert 1 <= len(looks) <= (clock() - began) / 0.1 + 2
+
+
+async def test_nobody_listens_and_nobody_asks(live: LiveShop, looks: list[object]) -> None:
+    customer = live.caller()
+    order_id = await place(live, customer)
+    async with live.listen(customer, order_id) as ear:
+        await ear.hear(1)
+    await listening(live, 0)
+
+    seen = len(looks)
+    await asyncio.sleep(0.5)  # that nothing happens can't be waited for
+    assert len(looks) <= seen + 1  # the look that was under way
+
+    async with live.listen(customer, order_id) as ear:
+        assert len(await ear.hear(1)) == 1
+
+
+async def test_a_listener_who_hangs_up_gives_its_place_back(live: LiveShop) -> None:
+    customer = live.caller()
+    order_id = await place(live, customer)
+
+    async with live.listen(customer, order_id) as ear:
+        await ear.hear(1)
+        assert live.feed._callers.total() == 1
+
+    await listening(live, 0)
+    assert not live.feed._watched
+
+
+async def test_silence_is_broken_by_heartbeats(databases: Databases) -> None:
+    async with open_live(databases, stream_heartbeat=timedelta(milliseconds=50)) as live:
+        await live.sell(("TEA", 250))
+        customer = live.caller()
+        order_id = await place(live, customer)
+
+        async with live.listen(customer, order_id) as ear:
+            await ear.hear(1)
+            await ear.comment()
+            await ear.comment()
+
+
+async def test_a_stream_ends_after_its_time_and_goes_on_where_it_was(databases: Databases) -> None:
+    async with open_live(databases, stream_life=timedelta(milliseconds=500)) as live:
+        await live.sell(("TEA", 250))
+        customer = live.caller()
+        order_id = await place(live, customer)
+
+        async with live.listen(customer, order_id) as ear:
+            first = await ear.hear_out()
+        await cancel(live, customer, order_id)
+        async with live.listen(customer, order_id, after=first[-1]["version"]) as ear:
+            second = await ear.hear_out()
+
+    assert [event["version"] for event in first + second] == [1, 2]
+
+
+async def test_there_is_an_end_to_the_listeners(databases: Databases) -> None:
+    async with open_live(databases, listeners_max=3, listeners_per_caller=2) as live:
+        await live.sell(("TEA", 250))
+        ana, ben, cleo = (live.caller() for _ in range(3))
+        anas, bens, cleos = [await place(live, each) for each in (ana, ben, cleo)]
+
+        async with live.listen(ana, anas), live.listen(ana, anas):
+            await listening(live, 2)
+            third = await ask(live, ana, anas)
+            poll = await live.http.get(f"/orders/{anas}/status?wait=5", headers=ana.headers())
+            async with live.listen(ben, bens):
+                await listening(live, 3)
+                full = await ask(live, cleo, cleos)
+        await listening(live, 0)
+        async with live.listen(cleo, cleos) as ear:
+            assert len(await ear.hear(1)) == 1
+
+    for answer, status, code in [
+        (third, 429, "rate_limited"),
+        (poll, 429, "rate_limited"),
+        (full, 503, "overloaded"),
+    ]:
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"Last-Event-ID": "x"}, 422, "validation_failed"),
+        ({"Last-Event-ID": ""}, 422, "validation_failed"),
+        ({"Last-Event-ID": "-1"}, 422, "validation_failed"),
+        ({"Last-Event-ID": str(2**31)}, 422, "validation_failed"),
+        ({"Last-Event-ID": "9" * 5000}, 422, "validation_failed"),
+        ({"Accept": "application/json"}, 406, "not_acceptable"),
+        ({"Authorization": "Bearer nonsense"}, 401, "unauthenticated"),
+    ],
+    ids=["word", "nothing", "negative", "2^31", "5,000 digits", "wants JSON", "no token"],
+)
+async def test_what_is_no_request_for_a_stream(
+    live: LiveShop, headers: dict[str, str], status: int, code: str
+) -> None:
+    customer = live.caller()
+    order_id = await place(live, customer)
+
+    answer = await ask(live, customer, order_id, **headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert live.feed._callers.total() == 0
+
+
+async def test_a_reader_who_does_not_read_holds_nothing_and_is_cut_off(
+    databases: Databases,
+) -> None:
+    blink = timedelta(milliseconds=200)
+    async with open_live(databases) as live:
+        await live.sell(("TEA", 250))
+        customer = live.caller()
+        order_id = UUID(await place(live, customer))
+        feed = Feed(live.database, patience=Patience(), limits=Limits(life=blink, grace=blink))
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+            if len(sent) == 3:  # the head, the first line, the first event
+                await asyncio.Event().wait()
+
+        async def receive() -> Message:
+            return await asyncio.Future()
+
+        stop = asyncio.Event()
+        looking = asyncio.create_task(feed.run(stop))
+        stream = Stream(feed, order_id, customer.id, 0)
+        await stream({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send)
+        stop.set()
+        await looking
+
+    assert len(sent) == 3
+    assert not feed._watched
+
+
+async def test_a_status_that_is_waited_for_comes_when_it_changes(live: LiveShop) -> None:
+    customer = live.caller()
+    order_id = await place(live, customer)
+    clock = asyncio.get_running_loop().time
+    began = clock()
+
+    waiting = asyncio.create_task(
+        live.http.get(f"/orders/{order_id}/status?wait=30", headers=customer.headers())
+    )
+    await listening(live, 1)
+    await cancel(live, customer, order_id)
+    answer = await waiting
+
+    assert answer.json()["status"] == "CANCELLING"
+    assert answer.headers["etag"] == '"2"'
+    assert clock() - began < 10
+    await listening(live, 0)
+
+
+async def test_a_wait_for_nothing_ends_with_what_was(live: LiveShop) -> None:
+    customer = live.caller()
+    order_id = await place(live, customer)
+    url = f"/orders/{order_id}/status"
+
+    waited = await live.http.get(f"{url}?wait=1", headers=customer.headers())
+    etag = waited.headers["etag"]
+    known = customer.headers() | {"If-None-Match": etag}
+    unchanged = await live.http.get(f"{url}?wait=1", headers=known)
+    await cancel(live, customer, order_id)
+    outdated = await live.http.get(f"{url}?wait=30", headers=known)
+
+    assert (waited.status_code, waited.json()["status"]) == (200, "PENDING")
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    assert outdated.json()["status"] == "CANCELLING"
+
+
+async def test_a_settled_order_is_not_waited_for(live: LiveShop) -> None:
+    customer = live.caller()
+    order_id = await place(live, customer)
+    await cancel(live, customer, order_id)
+    await settle(live, order_id)
+
+    answer = await live.http.get(f"/orders/{order_id}/status?wait=30", headers=customer.headers())
+
+    assert answer.json()["terminal"] is True
+
+
+async def test_a_long_poll_whose_client_left_gives_its_place_back(live: LiveShop) -> None:
+    customer = live.caller()
+    order_id = await place(live, customer)
+
+    with pytest.raises(httpx2.ReadTimeout):
+        await live.http.get(
+            f"/orders/{order_id}/status?wait=30", headers=customer.headers(), timeout=0.5
+        )
+
+    await listening(live, 0)
+
+
+@pytest.mark.parametrize("query", ["wait=-1", "wait=31", "wait=x", "wait=1e9", "wait=", "waits=1"])
+async def test_waits_that_are_none(live: LiveShop, query: str) -> None:
+    customer = live.caller()
+    order_id = await place(live, customer)
+
+    answer = await live.http.get(f"/orders/{order_id}/status?{query}", headers=customer.headers())
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+
+
+async def test_shutting_down_ends_streams_and_takes_no_more(live: LiveShop) -> None:
+    customer = live.caller()
+    order_id = await place(live, customer)
+
+    async with live.listen(customer, order_id) as ear:
+        await ear.hear(1)
+        live.stop.set()
+        assert await ear.hear_out() == []
+    refused = await ask(live, customer, order_id)
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
+
+
+async def test_an_event_that_only_a_newer_process_knows_ends_the_stream(live: LiveShop) -> None:
+    customer = live.caller()
+    order_id = await place(live, customer)
+
+    async with live.listen(customer, order_id) as ear:
+        await ear.hear(1)
+        async with live.database.transaction() as tx:
+            await tx.execute(
+                """
+                INSERT INTO order_events (order_id, version, type, service, data, occurred_at,
+                                          recorded_at, event_id)
+                VALUES ($1, 2, 'OrderPraised', 'order-service', '{}', now(), now(), $1)
+                """,
+                UUID(order_id),
+            )
+        assert await ear.hear_out() == []
+
+
+@pytest.mark.slow
+async def test_a_process_with_open_streams_stops_at_once(
+    stack: Stack, databases: Databases
+) -> None:
+    port = free_port()
+    own = {
+        "APP_ENV": "development",
+        "JWT_PRIVATE_KEY_FILE": str(stack.signing_key),
+        "PORT": str(port),
+        "DATABASE_URL": databases.app_dsn("orders"),
+        "DB_SCHEMA": "orders",
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
+    }
+    command = [sys.executable, "-m", "order_service", "api"]
+    process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **own})
+    key = SecretStr(stack.signing_key.read_text())
+    async with open_live(databases, jwt_private_key=key) as live:
+        await live.sell(("TEA", 250))
+        customer = live.caller()
+        order_id = await place(live, customer)
+        url = f"http://127.0.0.1:{port}{API}/orders/{order_id}/events"
+        await eventually(lambda: _answers(port))
+
+        async with live.http.stream("GET", url, headers=customer.headers()) as answer:
+            ear = Ear(answer)
+            await ear.hear(1)
+            clock = asyncio.get_running_loop().time
+            began = clock()
+            process.terminate()
+            assert await ear.hear_out() == []
+            assert await process.wait() == 0
+
+    assert clock() - began < 5
+
+
+async def _answers(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
