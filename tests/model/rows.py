@@ -18,7 +18,7 @@ from inventory_service.domain.stockroom import (
     Stockroom,
 )
 from inventory_service.messages import OrderPlaced
-from notification_service.domain.notices import Desk, Notice, NoticeKey
+from notification_service.domain.notices import Amendment, Desk, Notice, NoticeKey, Order
 from payment_service.domain.payment import Book, Payment, Wanted
 
 
@@ -120,15 +120,21 @@ _FURTHER = list(Wanted)
 class NoticeRows:
     """Notification's tables."""
 
-    orders: set[UUID] = field(default_factory=set)
+    orders: dict[UUID, Order] = field(default_factory=dict)
+    amendments: dict[UUID, Amendment] = field(default_factory=dict)
     notices: dict[NoticeKey, Notice] = field(default_factory=dict)
 
     def load(self, batch: Sequence[Received], _now: datetime) -> Desk:
         ids = set(ids_of(batch))
-        return Desk(ids & self.orders, {key for key in self.notices if key[0] in ids})
+        return Desk(
+            orders=ids & self.orders.keys(),
+            amended=ids & self.amendments.keys(),
+            notices={key for key in self.notices if key[0] in ids},
+        )
 
     def save(self, desk: Desk) -> None:
-        self.orders |= {order.order_id for order in desk.new_orders}
+        self.orders |= {order.order_id: order for order in desk.new_orders}
+        self.amendments |= {each.order_id: each for each in desk.new_amendments}
         for notice in desk.new_notices:
             assert notice.key not in self.notices, "told twice"
             self.notices[notice.key] = notice

@@ -19,8 +19,10 @@ from notification_service.messages import (
     CustomerChanged,
     OrderCancelled,
     OrderConfirmed,
+    OrderLinesAmended,
     OrderPlaced,
     PaymentRefunded,
+    StockPartiallyReserved,
 )
 from notification_service.store import letters, notices
 
@@ -43,6 +45,7 @@ def frame(event: Event) -> bytes:
     fields: dict[str, Any] = {**UNREAD, **event.model_dump()}
     for number, line in enumerate(fields.get("lines", ()), start=1):
         line["line_no"] = number
+        line.setdefault("asked", 6)
     buffer = io.BytesIO()
     buffer.write(struct.pack(">bI", 0, schema_id))
     fastavro.schemaless_writer(buffer, avro.contract().by_id[schema_id][1], fields)
@@ -116,6 +119,48 @@ async def test_what_is_heard_in_any_order_and_batches_is_owed(
     await hear(database, heard[seed:])
 
     assert await due(database) == ["cancelled", "confirmed", "refunded", "welcome"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_letters_show_what_was_offered_and_what_was_taken_in_any_order(
+    database: Database, seed: int
+) -> None:
+    order_id = uuid7()
+    customer, placed, confirmed, *_ = story(order_id, uuid7())
+    price = {"amount": 255, "currency": "GBP"}
+    taken = {"sku": "85123A", "quantity": 2, "unit_price": price}
+    held = {"sku": "85123A", "available": 2}
+    heard = [
+        record(StockPartiallyReserved.model_validate({"order_id": order_id, "lines": [held]})),
+        record(
+            OrderLinesAmended.model_validate(
+                {
+                    "order_id": order_id,
+                    "lines": [taken],
+                    "total": {"amount": 510, "currency": "GBP"},
+                }
+            )
+        ),
+        customer,
+        placed,
+        confirmed,
+    ]
+    random.Random(seed).shuffle(heard)  # noqa: S311  a test's own dice
+
+    for each in heard:
+        await hear(database, [each])
+        await hear(database, [each])
+
+    async with database.transaction() as tx:
+        leased = await letters.lease_letters(tx, 100, uuid7(), timedelta(minutes=1))
+    shown = {each.notice.kind: each.content.order for each in leased if each.notice.order_id}
+    assert shown.keys() == {"decide", "confirmed"}
+    quantities = {
+        kind: [line.quantity for line in order.lines] for kind, order in shown.items() if order
+    }
+    assert quantities == {"decide": [2], "confirmed": [2]}
+    assert shown["confirmed"] is not None
+    assert shown["confirmed"].total.amount == 510
 
 
 async def test_a_replay_owes_nothing_again(database: Database) -> None:

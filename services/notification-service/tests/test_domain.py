@@ -5,14 +5,16 @@ from uuid import UUID
 import pytest
 from common.message import Event, Outcome, Received, Stale, uuid7
 from notification_service.consumers import DECISIONS
-from notification_service.domain.notices import Desk, Notice, Order
+from notification_service.domain.notices import Amendment, Desk, Notice, Order
 from notification_service.messages import (
+    AskedLine,
     LatePaymentReversed,
     Money,
     OrderCancelled,
     OrderConfirmed,
     OrderExpired,
     OrderLine,
+    OrderLinesAmended,
     OrderPlaced,
     OrderRejected,
     OrderShipped,
@@ -27,10 +29,13 @@ POUNDS = Money(amount=1530, currency="GBP")
 LINES = (OrderLine(sku="85123A", quantity=6, unit_price=Money(amount=255, currency="GBP")),)
 
 PLACED = OrderPlaced(order_id=ORDER, customer_id=CUSTOMER, lines=LINES, total=POUNDS)
+HELD = (AskedLine(sku="85123A", available=2),)
+TAKEN = (OrderLine(sku="85123A", quantity=2, unit_price=Money(amount=255, currency="GBP")),)
+AMENDED = OrderLinesAmended(order_id=ORDER, lines=TAKEN, total=Money(amount=510, currency="GBP"))
 KNOWN_ORDER = Order(ORDER, CUSTOMER, LINES, POUNDS)
 
 TOLD: Sequence[tuple[Event, Notice]] = (
-    (StockPartiallyReserved(order_id=ORDER), Notice(ORDER, "decide")),
+    (StockPartiallyReserved(order_id=ORDER, lines=HELD), Notice(ORDER, "decide", offer=HELD)),
     (OrderConfirmed(order_id=ORDER), Notice(ORDER, "confirmed")),
     (
         OrderRejected(order_id=ORDER, reason="insufficient_stock"),
@@ -69,7 +74,7 @@ def decide(desk: Desk, event: Event) -> Outcome | Stale:
 
 
 def test_the_table_covers_every_event_that_is_heard() -> None:
-    assert set(DECISIONS) == {OrderPlaced} | {type(event) for event, _ in TOLD}
+    assert set(DECISIONS) == {OrderPlaced, OrderLinesAmended} | {type(event) for event, _ in TOLD}
 
 
 @pytest.mark.parametrize(("order_known", "told"), STATES.values(), ids=STATES.keys())
@@ -77,7 +82,7 @@ def test_the_table_covers_every_event_that_is_heard() -> None:
 def test_a_customer_is_told_of_each_fact_once_whatever_came_first(
     event: Event, notice: Notice, *, order_known: bool, told: bool
 ) -> None:
-    desk = Desk({ORDER} if order_known else set(), {notice.key} if told else set())
+    desk = Desk(orders={ORDER} if order_known else set(), notices={notice.key} if told else set())
 
     outcome = decide(desk, event)
 
@@ -87,11 +92,33 @@ def test_a_customer_is_told_of_each_fact_once_whatever_came_first(
 @pytest.mark.parametrize(("order_known", "told"), STATES.values(), ids=STATES.keys())
 def test_an_order_is_noted_once_also_after_its_notices(*, order_known: bool, told: bool) -> None:
     notices = {notice.key for _, notice in TOLD} if told else set()
-    desk = Desk({ORDER} if order_known else set(), notices)
+    desk = Desk(orders={ORDER} if order_known else set(), notices=notices)
 
     outcome = decide(desk, PLACED)
 
     assert isinstance(outcome, Stale) if order_known else outcome == Outcome((KNOWN_ORDER,))
+
+
+@pytest.mark.parametrize("order_known", [False, True], ids=["ahead of the order", "after it"])
+def test_what_the_customer_took_is_noted_once(*, order_known: bool) -> None:
+    desk = Desk(orders={ORDER} if order_known else set())
+
+    first = decide(desk, AMENDED)
+    assert isinstance(first, Outcome)
+    desk.apply(_received(AMENDED), first.changes, ())
+    second = decide(desk, AMENDED)
+
+    assert first.changes == (Amendment(ORDER, TAKEN, AMENDED.total),)
+    assert isinstance(second, Stale)
+
+
+def test_the_offer_is_what_is_held_for_what_it_costs() -> None:
+    gone = AskedLine(sku="POST", available=0)
+    unknown = AskedLine(sku="ELSE", available=9)
+
+    shown = KNOWN_ORDER.cut_to((*HELD, gone, unknown))
+
+    assert shown == Order(ORDER, CUSTOMER, TAKEN, AMENDED.total)
 
 
 def test_the_same_fact_twice_in_one_batch_makes_one_notice() -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from notification_service.domain.letters import (
 )
 from notification_service.domain.notices import Notice, Order
 from notification_service.messages import (
+    AskedLine,
     Kind,
     Money,
     NotificationFailed,
@@ -50,6 +52,19 @@ def letter(
         age=age,
         lease_ends=0.0,
     )
+
+
+def test_a_letter_that_asks_for_a_decision_shows_the_offer_alone() -> None:
+    asked = replace(
+        letter(), notice=Notice(ORDER, "decide", offer=(AskedLine(sku="85123A", available=2),))
+    )
+
+    shown = asked.content.order
+
+    assert shown is not None
+    assert [(line.sku, line.quantity) for line in shown.lines] == [("85123A", 2)]
+    assert shown.total == Money(amount=510, currency="GBP")
+    assert letter().content.order == KNOWN_ORDER
 
 
 def test_a_delivered_letter_is_sent_and_announced() -> None:

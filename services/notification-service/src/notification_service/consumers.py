@@ -15,6 +15,7 @@ from notification_service.messages import (
     OrderCancelled,
     OrderConfirmed,
     OrderExpired,
+    OrderLinesAmended,
     OrderPlaced,
     OrderRejected,
     OrderShipped,
@@ -27,6 +28,7 @@ from notification_service.store.letters import SENDING_BELL
 
 DECISIONS: Decisions[Desk] = {
     OrderPlaced: notices.address,
+    OrderLinesAmended: notices.amend,
     StockPartiallyReserved: notices.ask_to_decide,
     OrderConfirmed: notices.tell_confirmed,
     OrderRejected: notices.tell_rejected,
@@ -42,6 +44,7 @@ async def _load(tx: Transaction, batch: Sequence[Received]) -> Desk:
     order_ids = {UUID(message.event.key()) for message in batch}
     return Desk(
         orders=await notice_store.find_orders(tx, order_ids),
+        amended=await notice_store.find_amendments(tx, order_ids),
         notices=await notice_store.find_notices(tx, order_ids),
     )
 
@@ -49,6 +52,8 @@ async def _load(tx: Transaction, batch: Sequence[Received]) -> Desk:
 async def _save(tx: Transaction, desk: Desk) -> None:
     if desk.new_orders:
         await notice_store.add_orders(tx, desk.new_orders)
+    if desk.new_amendments:
+        await notice_store.add_amendments(tx, desk.new_amendments)
     if desk.new_notices:
         await notice_store.add_notices(tx, desk.new_notices)
     if desk.new_orders or desk.new_notices:

@@ -41,6 +41,13 @@ class OrderLine(Part):
     unit_price: Money
 
 
+class AskedLine(Part):
+    """How much of one line is held for the customer to take."""
+
+    sku: str
+    available: Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
 class _OrderEvent(Event):
     TOPIC: ClassVar[str] = "orders.v1"
 
@@ -51,6 +58,13 @@ class OrderPlaced(_OrderEvent):
     """Says whom to write to about an order, and what it is."""
 
     customer_id: UUID
+    lines: Annotated[tuple[OrderLine, ...], Field(min_length=1, max_length=1000)]
+    total: Money
+
+
+class OrderLinesAmended(_OrderEvent):
+    """The customer takes the part that is in stock, for a new total."""
+
     lines: Annotated[tuple[OrderLine, ...], Field(min_length=1, max_length=1000)]
     total: Money
 
@@ -87,6 +101,7 @@ class StockPartiallyReserved(Event):
     TOPIC: ClassVar[str] = "inventory.v1"
 
     order_id: UUID
+    lines: Annotated[tuple[AskedLine, ...], Field(max_length=1000)]
 
 
 class PaymentRefunded(Event):

@@ -2,7 +2,7 @@ Subject: Su pedido está confirmado
 
 Hola, Ada:
 
-Gracias: tenemos todo lo que ha pedido y su pago está autorizado.
+Gracias: tenemos todo lo que figura en este pedido y su pago está autorizado.
 
 Pedido 0198f3a0-0001-7000-8000-000000000001 del 29 de agosto de 2025
   6 x 85123A: 15,30 GBP
@@ -12,7 +12,7 @@ Total: 1.249,86 GBP
 -- 
 Pedido le escribe sobre su cuenta y sus pedidos. En sus preferencias elige qué otras noticias recibe.
 <body>
-<div>Gracias: tenemos todo lo que ha pedido y su pago está autorizado.</div>
+<div>Gracias: tenemos todo lo que figura en este pedido y su pago está autorizado.</div>
 <div aria-label="Su pedido está confirmado" aria-roledescription="email" role="article" lang="es" dir="ltr">
 <div>
 <table border="0" cellpadding="0" cellspacing="0" role="presentation" align="center">
@@ -55,7 +55,7 @@ Pedido le escribe sobre su cuenta y sus pedidos. En sus preferencias elige qué 
 </tr>
 <tr>
 <td align="left">
-<div>Gracias: tenemos todo lo que ha pedido y su pago está autorizado.</div>
+<div>Gracias: tenemos todo lo que figura en este pedido y su pago está autorizado.</div>
 </td>
 </tr>
 </tbody>

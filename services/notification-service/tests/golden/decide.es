@@ -2,7 +2,7 @@ Subject: Solo tenemos parte de su pedido
 
 Hola, Ada:
 
-No tenemos todo lo que ha pedido.
+No tenemos todo lo que ha pedido. Abajo figura lo que hay y lo que cuesta.
 
 Díganos si enviamos lo que hay o si cancelamos el pedido. Sin respuesta, el pedido caduca y no se cobra nada.
 
@@ -14,7 +14,7 @@ Total: 1.249,86 GBP
 -- 
 Pedido le escribe sobre su cuenta y sus pedidos. En sus preferencias elige qué otras noticias recibe.
 <body>
-<div>No tenemos todo lo que ha pedido.</div>
+<div>No tenemos todo lo que ha pedido. Abajo figura lo que hay y lo que cuesta.</div>
 <div aria-label="Solo tenemos parte de su pedido" aria-roledescription="email" role="article" lang="es" dir="ltr">
 <div>
 <table border="0" cellpadding="0" cellspacing="0" role="presentation" align="center">
@@ -57,7 +57,7 @@ Pedido le escribe sobre su cuenta y sus pedidos. En sus preferencias elige qué 
 </tr>
 <tr>
 <td align="left">
-<div>No tenemos todo lo que ha pedido.</div>
+<div>No tenemos todo lo que ha pedido. Abajo figura lo que hay y lo que cuesta.</div>
 </td>
 </tr>
 <tr>

@@ -56,6 +56,7 @@ HEARD: Mapping[str, Mapping[str, frozenset[str]]] = {
         "orders.v1": frozenset(
             {
                 "OrderPlaced",
+                "OrderLinesAmended",
                 "OrderConfirmed",
                 "OrderRejected",
                 "OrderExpired",

@@ -55,9 +55,14 @@ class Letter:
             kind=self.notice.kind,
             language=words.spoken(self.customer.language),
             name=self.customer.name,
-            order=self.order,
+            order=self._shown,
             money=self.notice.money,
         )
+
+    @property
+    def _shown(self) -> Order | None:
+        offer = self.notice.offer
+        return self.order.cut_to(offer) if self.order and offer else self.order
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
 """Which notices a customer is owed, decided from events."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 from uuid import UUID
 
 from common.message import Outcome, Received, Said, Stale
 
 from notification_service.messages import (
+    AskedLine,
     Kind,
     LatePaymentReversed,
     Money,
@@ -15,6 +16,7 @@ from notification_service.messages import (
     OrderConfirmed,
     OrderExpired,
     OrderLine,
+    OrderLinesAmended,
     OrderPlaced,
     OrderRejected,
     OrderShipped,
@@ -35,6 +37,26 @@ class Order:
     lines: tuple[OrderLine, ...]
     total: Money
 
+    def cut_to(self, offer: Iterable[AskedLine]) -> "Order":
+        """Show of it what is offered, for what that costs."""
+        prices = {line.sku: line.unit_price for line in self.lines}
+        lines = tuple(
+            OrderLine(sku=line.sku, quantity=line.available, unit_price=prices[line.sku])
+            for line in offer
+            if line.available and line.sku in prices
+        )
+        total = sum(line.quantity * line.unit_price.amount for line in lines)
+        return replace(self, lines=lines, total=Money(amount=total, currency=self.total.currency))
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """What an order became when its customer took a part of it; it may be known first."""
+
+    order_id: UUID
+    lines: tuple[OrderLine, ...]
+    total: Money
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -48,6 +70,8 @@ class Notice:
     subject: str = ""
     reason: str = ""
     money: Money | None = None
+    offer: tuple[AskedLine, ...] = ()
+    """What there is of an order that is short."""
 
     @property
     def key(self) -> NoticeKey:
@@ -69,8 +93,10 @@ class Desk:
     """What is known of a batch's orders, and what the batch adds."""
 
     orders: set[UUID] = field(default_factory=set)
+    amended: set[UUID] = field(default_factory=set)
     notices: set[NoticeKey] = field(default_factory=set)
     new_orders: list[Order] = field(default_factory=list)
+    new_amendments: list[Amendment] = field(default_factory=list)
     new_notices: list[Notice] = field(default_factory=list)
 
     def apply(
@@ -84,6 +110,9 @@ class Desk:
             if isinstance(change, Order):
                 self.orders.add(change.order_id)
                 self.new_orders.append(change)
+            elif isinstance(change, Amendment):
+                self.amended.add(change.order_id)
+                self.new_amendments.append(change)
             elif isinstance(change, Notice):
                 self.notices.add(change.key)
                 self.new_notices.append(change)
@@ -94,6 +123,13 @@ def address(desk: Desk, placed: OrderPlaced) -> Outcome | Stale:
     if placed.order_id in desk.orders:
         return Stale("the order is known already")
     return Outcome((Order(placed.order_id, placed.customer_id, placed.lines, placed.total),))
+
+
+def amend(desk: Desk, order: OrderLinesAmended) -> Outcome | Stale:
+    """Note what the order is from now on, whether or not it is known what it was."""
+    if order.order_id in desk.amended:
+        return Stale("amended already")
+    return Outcome((Amendment(order.order_id, order.lines, order.total),))
 
 
 def _owe(desk: Desk, notice: Notice) -> Outcome | Stale:
@@ -108,7 +144,7 @@ def welcome(customer_id: UUID) -> Notice:
 
 
 def ask_to_decide(desk: Desk, short: StockPartiallyReserved) -> Outcome | Stale:
-    return _owe(desk, Notice(short.order_id, "decide"))
+    return _owe(desk, Notice(short.order_id, "decide", offer=short.lines))
 
 
 def tell_confirmed(desk: Desk, confirmed: OrderConfirmed) -> Outcome | Stale:

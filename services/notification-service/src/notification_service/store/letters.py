@@ -11,7 +11,7 @@ from common.database import Transaction
 
 from notification_service.domain.letters import Customer, Letter, Settlement
 from notification_service.domain.notices import Notice, Order
-from notification_service.messages import Money, OrderLine
+from notification_service.messages import AskedLine, Money, OrderLine
 
 SENDING_BELL = "sending"
 """Rung when something may have become due."""
@@ -44,10 +44,13 @@ async def lease_letters(
               FROM due WHERE n.id = due.id
             RETURNING n.*
         )
-        SELECT leased.*, now() - leased.owed_at AS age, lines::text, total,
+        SELECT leased.*, now() - leased.owed_at AS age,
+               coalesce(a.lines, orders.lines)::text AS lines,
+               coalesce(a.total, orders.total) AS total, leased.offer::text AS offered,
                orders.currency AS order_currency, email, name,
                coalesce(p.language, c.language) AS language, coalesce(p.muted, '{}') AS muted
           FROM leased JOIN customers c USING (customer_id) LEFT JOIN orders USING (order_id)
+               LEFT JOIN amendments a USING (order_id)
                LEFT JOIN preferences p ON p.customer_id = c.customer_id
          ORDER BY leased.created_at, leased.id
         """,
@@ -79,6 +82,7 @@ def _letter(row: asyncpg.Record, lease_ends: float) -> Letter:
             subject=row["subject"],
             reason=row["reason"],
             money=Money(amount=row["amount"], currency=row["currency"]) if paid else None,
+            offer=_offer(row["offered"]),
         ),
         order=_order(row),
         customer=Customer(
@@ -100,6 +104,10 @@ def _order(row: asyncpg.Record) -> Order | None:
         tuple(OrderLine.model_validate(line) for line in orjson.loads(row["lines"])),
         Money(amount=row["total"], currency=row["order_currency"]),
     )
+
+
+def _offer(stored: str | None) -> tuple[AskedLine, ...]:
+    return tuple(AskedLine.model_validate(line) for line in orjson.loads(stored or "[]"))
 
 
 async def save_settlements(tx: Transaction, settlements: Sequence[Settlement]) -> set[UUID]:

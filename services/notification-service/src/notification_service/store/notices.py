@@ -9,13 +9,20 @@ import orjson
 from common.database import Transaction
 from common.message import uuid7
 
-from notification_service.domain.notices import Notice, NoticeKey, Order
-from notification_service.messages import OrderLine
+from notification_service.domain.notices import Amendment, Notice, NoticeKey, Order
+from notification_service.messages import AskedLine, OrderLine
 
 
 async def find_orders(tx: Transaction, order_ids: Collection[UUID]) -> set[UUID]:
     rows = await tx.fetch(
         "SELECT order_id FROM orders WHERE order_id = ANY($1::uuid[])", list(order_ids)
+    )
+    return {row["order_id"] for row in rows}
+
+
+async def find_amendments(tx: Transaction, order_ids: Collection[UUID]) -> set[UUID]:
+    rows = await tx.fetch(
+        "SELECT order_id FROM amendments WHERE order_id = ANY($1::uuid[])", list(order_ids)
     )
     return {row["order_id"] for row in rows}
 
@@ -43,18 +50,30 @@ async def add_orders(tx: Transaction, orders: Sequence[Order]) -> None:
     )
 
 
+async def add_amendments(tx: Transaction, amendments: Sequence[Amendment]) -> None:
+    await tx.execute(
+        """
+        INSERT INTO amendments (order_id, lines, total)
+        SELECT * FROM unnest($1::uuid[], $2::jsonb[], $3::bigint[]) ON CONFLICT DO NOTHING
+        """,
+        [amendment.order_id for amendment in amendments],
+        [_lines_out(amendment.lines) for amendment in amendments],
+        [amendment.total.amount for amendment in amendments],
+    )
+
+
 async def add_notices(tx: Transaction, notices: Sequence[Notice]) -> None:
     """Owe each notice, due now: one whose order or customer is unknown is leased once both are."""
     await tx.execute(
         """
         INSERT INTO notifications (id, order_id, customer_id, kind, subject, reason, amount,
-                                   currency, message_id)
+                                   currency, message_id, offer)
         SELECT id, order_id, coalesce(new.customer_id, o.customer_id), kind, subject, reason,
-               amount, new.currency, message_id
+               amount, new.currency, message_id, offer
           FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[],
-                      $7::bigint[], $8::text[], $9::text[])
+                      $7::bigint[], $8::text[], $9::text[], $10::jsonb[])
                WITH ORDINALITY AS new (id, order_id, customer_id, kind, subject, reason, amount,
-                                       currency, message_id, place)
+                                       currency, message_id, offer, place)
                LEFT JOIN orders o USING (order_id)
          ORDER BY place
             ON CONFLICT DO NOTHING
@@ -68,6 +87,7 @@ async def add_notices(tx: Transaction, notices: Sequence[Notice]) -> None:
         [notice.money.amount if notice.money else None for notice in notices],
         [notice.money.currency if notice.money else None for notice in notices],
         [notice.message_id for notice in notices],
+        [_lines_out(notice.offer) if notice.offer else None for notice in notices],
     )
 
 
@@ -97,5 +117,5 @@ async def list_notices(tx: Transaction, order_id: UUID) -> list[NoticeRow]:
     return [NoticeRow(**row) for row in rows]
 
 
-def _lines_out(lines: Sequence[OrderLine]) -> str:
+def _lines_out(lines: Sequence[OrderLine | AskedLine]) -> str:
     return orjson.dumps([line.model_dump() for line in lines]).decode()

@@ -24,6 +24,14 @@ sa.Table(
 )
 
 sa.Table(
+    "amendments",
+    METADATA,
+    sa.Column("order_id", PG_UUID, primary_key=True),
+    sa.Column("lines", JSONB, nullable=False),
+    sa.Column("total", sa.BigInteger, nullable=False),
+)
+
+sa.Table(
     "customers",
     METADATA,
     sa.Column("customer_id", PG_UUID, primary_key=True),
@@ -44,6 +52,7 @@ sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("amount", sa.BigInteger),
     sa.Column("currency", sa.Text),
+    sa.Column("offer", JSONB),
     sa.Column("message_id", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False, server_default=sa.text("'PENDING'")),
     sa.Column("attempt", sa.Integer, nullable=False, server_default=sa.text("0")),
