@@ -11,7 +11,7 @@ from common.http import create_app
 from common.process import Program, Service
 from common.relay import Relay
 
-from notification_service.api import router
+from notification_service.api import ROUTERS, Parts
 from notification_service.channels.mail import Email, MailServer
 from notification_service.channels.stationery import Stationery
 from notification_service.consumers import SUBSCRIPTION
@@ -27,22 +27,18 @@ def build(settings: Settings) -> Service:
     database = Database(settings, name=NAME)
     health = Health()
     channel = Email(MailServer.at(settings.smtp_url), settings.mail_sender, settings.smtp_timeout)
-    sender = Sender(
-        database,
-        channel,
-        Stationery.load(),
-        Digests(settings.derived_key("addresses")),
-        settings.mail_give_up_after,
-    )
+    stationery = Stationery.load()
+    digests = Digests(settings.derived_key("addresses"))
+    sender = Sender(database, channel, stationery, digests, settings.mail_give_up_after)
     api = create_app(
         title="Pedido notifications",
         service=NAME,
         settings=settings,
         verifier=TokenVerifier.from_jwks(settings),
         health=health,
-        routers=[router],
+        routers=ROUTERS,
     )
-    api.state.database = database
+    api.state.parts = Parts(database, stationery, digests)
     consumer = Consumer(SUBSCRIPTION, database=database, kafka=settings)
     ops.mount(api, consumer, database, settings)
     return Service(

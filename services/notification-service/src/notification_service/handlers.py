@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from common import outbox
-from common.database import Database
+from common import audit, outbox
+from common.database import Database, Transaction
 from common.message import Said
 
 from notification_service.domain import letters
@@ -13,7 +13,8 @@ from notification_service.domain.addresses import Digests
 from notification_service.domain.letters import Attempt, Letter
 from notification_service.store import letters as letter_store
 from notification_service.store import notices as notice_store
-from notification_service.store.notices import NoticeRow
+from notification_service.store import reads
+from notification_service.store.reads import Row
 
 
 async def settle_letters(
@@ -37,6 +38,36 @@ async def settle_letters(
         await outbox.append(tx, [Said(each.event) for each in standing if each.event])
 
 
-async def list_notices(database: Database, order_id: UUID) -> list[NoticeRow]:
-    async with database.transaction() as tx:
-        return await notice_store.list_notices(tx, order_id)
+async def resend_notice(tx: Transaction, notice_id: UUID, *, principal: UUID) -> Row | None:
+    """Make a notice due again under the Message-ID that it has; there may be none."""
+    status = await notice_store.lock_status(tx, notice_id)
+    if status is None:
+        return None
+    await notice_store.make_due(tx, notice_id)
+    await audit.write(
+        tx,
+        principal,
+        "resend-notification",
+        target=str(notice_id),
+        note=None,
+        before={status: 1},
+        after={"PENDING": 1},
+    )
+    tx.ring(letter_store.SENDING_BELL)
+    return await reads.find_notice(tx, notice_id, None)
+
+
+async def remove_suppression(tx: Transaction, digest: bytes, *, principal: UUID) -> bool:
+    """Let an address be written to again; answers whether it was on the list."""
+    removed = await letter_store.remove_suppression(tx, digest)
+    if removed:
+        await audit.write(
+            tx,
+            principal,
+            "remove-suppression",
+            target=digest.hex(),
+            note=None,
+            before={"suppressed": 1},
+            after={"suppressed": 0},
+        )
+    return removed

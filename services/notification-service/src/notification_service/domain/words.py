@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 from uuid import UUID
 
 from babel import Locale, dates, numbers
@@ -17,6 +17,8 @@ from notification_service.messages import Kind, Money
 Language: TypeAlias = Literal["en", "es"]
 LANGUAGES: tuple[Language, ...] = ("en", "es")
 DEFAULT_LANGUAGE: Language = "en"
+
+ABOUT_ORDERS: frozenset[Kind] = frozenset(set(get_args(Kind)) - {"welcome"})
 
 _EXPONENTS: Mapping[str, int] = {
     **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split(), 0),

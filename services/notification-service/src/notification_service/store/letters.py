@@ -170,3 +170,9 @@ async def add_suppressions(tx: Transaction, bounced: Mapping[bytes, str]) -> Non
         sorted(bounced),
         [bounced[digest] for digest in sorted(bounced)],
     )
+
+
+async def remove_suppression(tx: Transaction, digest: bytes) -> bool:
+    """Forget a bounced address; answers whether there was one."""
+    tag = await tx.execute("DELETE FROM suppressions WHERE digest = $1", digest)
+    return tag.endswith(" 1")

@@ -1,8 +1,6 @@
 """Orders and the notices that their customers are owed."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 import orjson
@@ -91,30 +89,24 @@ async def add_notices(tx: Transaction, notices: Sequence[Notice]) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class NoticeRow:
-    """What staff may see of a notice: no address, no words."""
-
-    order_id: UUID
-    kind: str
-    subject: str
-    status: str
-    attempt: int
-    error: str | None
-    created_at: datetime
-    settled_at: datetime | None
-
-
-async def list_notices(tx: Transaction, order_id: UUID) -> list[NoticeRow]:
-    """List what an order's customer is told, oldest first."""
-    rows = await tx.fetch(
-        """
-        SELECT order_id, kind, subject, status, attempt, error, created_at, settled_at
-          FROM notifications WHERE order_id = $1 ORDER BY created_at, kind, subject
-        """,
-        order_id,
+async def lock_status(tx: Transaction, notice_id: UUID) -> str | None:
+    status: str | None = await tx.fetchval(
+        "SELECT status FROM notifications WHERE id = $1 FOR UPDATE", notice_id
     )
-    return [NoticeRow(**row) for row in rows]
+    return status
+
+
+async def make_due(tx: Transaction, notice_id: UUID) -> None:
+    """Make a notice due now as if it were new, unless it is just being tried."""
+    await tx.execute(
+        """
+        UPDATE notifications
+           SET status = 'PENDING', attempt = 0, error = NULL, due_at = now(), owed_at = now(),
+               settled_at = NULL, lease_token = NULL
+         WHERE id = $1 AND (status <> 'PENDING' OR lease_token IS NULL)
+        """,
+        notice_id,
+    )
 
 
 def _lines_out(lines: Sequence[OrderLine | AskedLine]) -> str:
