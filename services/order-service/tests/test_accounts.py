@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -9,7 +8,7 @@ from uuid import UUID
 import argon2
 import httpx2
 import pytest
-from common.errors import Refusal, Unavailable
+from common.errors import Unavailable
 from order_service.accounts import Passwords
 from order_service.domain.accounts import Customer
 from order_service.store.accounts import Credentials
@@ -115,15 +114,54 @@ async def test_a_wrong_password_and_an_unknown_address_are_told_alike(shop: Shop
     }
 
 
-async def test_an_unknown_address_costs_one_verification_too() -> None:
-    passwords = Passwords()
-    known = credentials(await passwords.hash(PASSWORD))
+@pytest.mark.parametrize("email", [EMAIL, "nobody@example.com"], ids=["known", "unknown"])
+async def test_a_refused_login_costs_one_verification_whoever_it_names(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, email: str
+) -> None:
+    await register(shop)
+    checked: list[str] = []
+    verify = argon2.PasswordHasher.verify
 
-    wrong = min([await _refusal_time(passwords, known) for _ in range(5)])
-    unknown = min([await _refusal_time(passwords, None) for _ in range(5)])
+    def counted(hasher: argon2.PasswordHasher, stored: str, password: str) -> bool:
+        checked.append(stored)
+        return verify(hasher, stored, password)
 
-    # A refusal without Argon2 takes a thousandth of one with it.
-    assert 0.3 < unknown / wrong < 3
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", counted)
+
+    assert (await log_in(shop, email=email, password="not my password")).status_code == 401
+    (stored,) = checked
+    found = argon2.extract_parameters(stored)
+    assert (found.memory_cost, found.time_cost, found.parallelism) == (19456, 2, 1)
+
+
+async def test_a_failed_login_is_logged_by_id_and_without_the_address(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account = (await register(shop)).json()
+
+    await log_in(shop, password="not my password")
+    await log_in(shop, email="nobody@example.com")
+
+    known, unknown = [
+        line for line in capsys.readouterr().out.splitlines() if "login failed" in line
+    ]
+    assert account["customerId"] in known
+    assert "@" not in known + unknown
+    assert "user_id=None" in unknown
+
+
+async def test_a_token_used_twice_is_logged(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    account = (await register(shop)).json()
+    first = (await log_in(shop)).json()["refreshToken"]
+    await refresh(shop, first, "phone")
+
+    await refresh(shop, first, "thief")
+
+    (line,) = [
+        line for line in capsys.readouterr().out.splitlines() if "refresh token used twice" in line
+    ]
+    assert account["customerId"] in line
+    assert first not in line
 
 
 async def test_a_weaker_hash_is_replaced_at_the_next_login(shop: Shop) -> None:
@@ -304,10 +342,3 @@ def test_credentials_do_not_show_the_hash() -> None:
 def credentials(password_hash: str) -> Credentials:
     customer = Customer(UUID(int=1), EMAIL, None, "en", ("customer",), datetime.now(UTC))
     return Credentials(customer, password_hash)
-
-
-async def _refusal_time(passwords: Passwords, found: Credentials | None) -> float:
-    began = time.perf_counter()
-    with pytest.raises(Refusal):
-        await passwords.check(found, "not my password")
-    return time.perf_counter() - began

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from order_service import app
+from order_service.app import commands
 from order_service.domain import Patience
 from order_service.handlers import progress
 from order_service.messages import PaymentVoided, StockReleased
@@ -92,7 +93,7 @@ def test_a_bad_configuration_is_named_and_nothing_is_rebuilt(
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.setenv("ORDER_DEADLINE", "soon")
 
-    assert app.rebuild() == 2
+    assert commands.rebuild([]) == 2
 
     problems = capsys.readouterr().err
     assert "DATABASE_URL: is required" in problems
@@ -125,3 +126,50 @@ async def test_a_key_that_is_none_is_one_message_and_no_trace(databases: Databas
     code, out = await run(databases, "api", JWT_VERIFY_KEYS="no key")
 
     assert (code, "JWT_VERIFY_KEYS" in out, "Traceback" in out) == (2, True, False), out
+
+
+@pytest.mark.postgres
+async def test_the_first_admin_comes_from_a_command(databases: Databases) -> None:
+    code, out = await run(databases, "admin", "Root@example.com", typed="a long password\n")
+
+    async with open_desk(databases) as desk, desk.database.transaction() as tx:
+        found = await tx.fetchrow("SELECT email, roles, active FROM customers")
+    assert code == 0, out
+    assert found is not None
+    assert tuple(found) == ("root@example.com", ["admin"], True)
+    assert "password" not in out
+    assert "@" not in out
+
+
+@pytest.mark.postgres
+async def test_an_admin_who_is_shut_out_returns_by_the_same_command(databases: Databases) -> None:
+    await run(databases, "admin", "root@example.com", typed="a long password\n")
+    async with open_desk(databases) as desk:
+        async with desk.database.transaction() as tx:
+            before = await tx.fetchval(
+                "UPDATE customers SET active = false, roles = '{staff}' RETURNING password_hash"
+            )
+
+        code, out = await run(databases, "admin", "root@example.com", typed="quite another one\n")
+
+        async with desk.database.transaction() as tx:
+            found = await tx.fetchrow("SELECT roles, active, password_hash FROM customers")
+    assert code == 0, out
+    assert found is not None
+    assert (found["roles"], found["active"]) == (["admin", "staff"], True)
+    assert found["password_hash"] != before
+
+
+@pytest.mark.parametrize(
+    ("email", "typed"),
+    [("root@example.com", "short"), ("root@example.com", ""), ("no address", "a long password")],
+    ids=["a short password", "no password", "no address"],
+)
+@pytest.mark.postgres
+async def test_no_admin_is_made_of_what_is_no_account(
+    databases: Databases, email: str, typed: str
+) -> None:
+    code, out = await run(databases, "admin", email, typed=typed)
+
+    assert (code, "Traceback" in out) == (2, False), out
+    assert not typed or typed not in out

@@ -57,6 +57,8 @@ class Deployment:
             "PAYMENT_GATEWAY_URL": self._servers.gateway_url,
             "PAYMENT_GATEWAY_KEY": GATEWAY_KEY,
             "SMTP_URL": self._servers.smtp_url,
+            # One machine plays all the customers.
+            "LOGIN_LIMIT_ADDRESS": "100000/1m",
             "JWT_PRIVATE_KEY_FILE": str(self._servers.signing_key),
             "JWT_JWKS_URL": f"{self.url('order')}/.well-known/jwks.json",
         }

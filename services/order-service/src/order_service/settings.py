@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from common.process import ProcessSettings
-from common.settings import ApiSettings, Duration, JwtIssuerSettings, KafkaSettings
+from common.settings import ApiSettings, Duration, JwtIssuerSettings, KafkaSettings, Rate, RateText
 from pydantic import Field
 
 
@@ -12,6 +12,13 @@ class Settings(ProcessSettings, KafkaSettings, JwtIssuerSettings, ApiSettings):
 
     db_schema: str = Field(
         "orders", pattern=r"^[a-z][a-z0-9_]{0,62}$", description="Postgres schema of this service"
+    )
+    login_limit_account: RateText = Field(
+        Rate(10, 300), description="tries to log in to one account: burst/refill time"
+    )
+    login_limit_address: RateText = Field(
+        Rate(600, 600),
+        description="logins of one address, and as many registrations: burst/refill time",
     )
     order_deadline: Duration = Field(
         timedelta(minutes=15), description="an order expires unless it is confirmed within this"

@@ -23,8 +23,9 @@ router = Router(prefix="/auth", tags=["accounts"])
 
 
 @router.post("/register", status_code=HTTPStatus.CREATED, responses=refuses(email_taken=409))
-async def register(body: RegisterBody, parts: PartsOf) -> Account:
+async def register(body: RegisterBody, parts: PartsOf, request: Request) -> Account:
     """Make an account."""
+    await parts.throttle.admit_registration(request)
     password_hash = await parts.passwords.hash(body.password)
     command = AddAccount(
         customer_id=uuid7(), email=body.email, name=body.name, language=body.language
@@ -35,8 +36,9 @@ async def register(body: RegisterBody, parts: PartsOf) -> Account:
 
 
 @router.post("/login", responses=refuses(unauthenticated=401))
-async def log_in(body: LoginBody, parts: PartsOf) -> Tokens:
+async def log_in(body: LoginBody, parts: PartsOf, request: Request) -> Tokens:
     """Begin a session."""
+    await parts.throttle.admit_login(request, body.email)
     async with parts.database.transaction() as tx:
         found = await store.find_credentials(tx, body.email.lower())
     # Between the transactions: hashing takes longer than any of them.
@@ -78,9 +80,12 @@ async def get_me(caller: Caller, parts: PartsOf) -> Account:
 
 
 @router.patch("/me", responses=refuses(forbidden=403, email_taken=409))
-async def change_me(body: MyChangesBody, caller: Caller, parts: PartsOf) -> Account:
+async def change_me(
+    body: MyChangesBody, caller: Caller, parts: PartsOf, request: Request
+) -> Account:
     """Change the caller's own account; another password ends every session, this one too."""
     if body.current_password is not None:
+        await parts.throttle.admit_proof(request, caller.id)
         await _prove(parts, caller, body.current_password)
     password_hash = await parts.passwords.hash(body.password) if body.password else None
     command = ChangeAccount(caller.id, body.changes(), password_hash)

@@ -12,6 +12,7 @@ from common.errors import Refusal
 from fastapi import Depends, Request
 
 from order_service.accounts import Passwords, Sessions
+from order_service.api.throttle import Throttle
 from order_service.domain import Patience
 from order_service.intake import Intake
 from order_service.store import reads
@@ -31,6 +32,7 @@ class Parts:
     feed: Feed
     passwords: Passwords
     sessions: Sessions
+    throttle: Throttle
     issuer: TokenIssuer
     patience: Patience
     prefix: str

@@ -11,7 +11,7 @@ from uuid import UUID
 from common import outbox
 from common.database import Transaction
 from common.errors import Refusal
-from common.message import Said, Tombstone
+from common.message import Said, Tombstone, uuid7
 
 from order_service.domain import accounts as domain
 from order_service.domain.accounts import AccountChanges, Customer
@@ -85,6 +85,17 @@ async def change_account(tx: Transaction, command: ChangeAccount) -> Customer:
     if told:
         await outbox.append(tx, [Said(changed.contact, version=version)])
     return changed
+
+
+async def make_admin(tx: Transaction, email: str, *, password_hash: str) -> Customer:
+    """Let somebody administer who may not have an account yet, or is shut out of it."""
+    found = await store.find_by_email(tx, email.lower())
+    if found is None:
+        command = AddAccount(uuid7(), email, None, "en", roles=("admin",))
+        return await add_account(tx, command, password_hash=password_hash)
+    roles = tuple(sorted({*found.roles, "admin"}))
+    changes = AccountChanges(roles=roles, active=True)
+    return await change_account(tx, ChangeAccount(found.customer_id, changes, password_hash))
 
 
 async def erase_account(tx: Transaction, customer_id: UUID) -> None:

@@ -1,24 +1,22 @@
 """The composition root: settings in, running parts out."""
 
-import asyncio
-import sys
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_bytes
 
-from common import ops, telemetry
+from common import ops
 from common.auth import TokenIssuer
 from common.consumer import Consumer
 from common.database import Database
-from common.errors import ConfigurationError
 from common.health import Health
 from common.http import create_app
+from common.limits import Policy
 from common.process import Program, Service
 from common.relay import Relay
-from common.settings import load
 
-from order_service import api, consumers, deadlines, handlers
+from order_service import api, consumers, deadlines
 from order_service.accounts import Passwords, Sessions
+from order_service.api.throttle import Throttle
 from order_service.domain import Patience
 from order_service.intake import Intake
 from order_service.settings import Settings
@@ -59,34 +57,6 @@ def build(settings: Settings) -> Service:
     )
 
 
-def rebuild() -> int:
-    """Make every order's row anew from its history; the service may run meanwhile."""
-    try:
-        settings = load(Settings)
-    except ConfigurationError as error:
-        sys.stderr.write(f"{NAME}: {error}\n")
-        return 2
-    telemetry.configure_logging(settings, NAME)
-    rows = asyncio.run(_rebuild(settings))
-    telemetry.get_logger().info("projection rebuilt", rows=rows)
-    return 0
-
-
-async def _rebuild(settings: Settings) -> int:
-    database = Database(settings, name=NAME)
-    patience = patience_of(settings)
-    rows, last = 0, None
-    try:
-        while True:
-            async with database.transaction() as tx:
-                batch = await handlers.rebuild_projection(tx, after=last, patience=patience)
-            if not batch:
-                return rows
-            rows, last = rows + len(batch), batch[-1]
-    finally:
-        await database.close()
-
-
 def patience_of(settings: Settings) -> Patience:
     """Take the saga's durations from the settings."""
     return Patience(
@@ -120,6 +90,12 @@ def _parts(
         feed=feed,
         passwords=Passwords(),
         sessions=Sessions(secret=secret, life=settings.jwt_refresh_expires_in),
+        throttle=Throttle(
+            secret,
+            by_account=Policy("login-account", settings.login_limit_account),
+            by_address=Policy("login-address", settings.login_limit_address),
+            registering=Policy("register-address", settings.login_limit_address),
+        ),
         issuer=issuer,
         patience=patience,
         prefix=settings.api_prefix,
@@ -127,4 +103,4 @@ def _parts(
     )
 
 
-PROGRAM = Program(NAME, Settings, build, Path(__file__).parents[2])
+PROGRAM = Program(NAME, Settings, build, Path(__file__).parents[3])
