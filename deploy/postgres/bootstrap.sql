@@ -27,6 +27,10 @@ ALTER ROLE notifications_app PASSWORD '${notifications_app_password}';
 
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 
+-- Text within text is found by an index; only who creates one needs to see the schema.
+CREATE SCHEMA IF NOT EXISTS extensions;
+CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA extensions;
+
 DO $services$
 DECLARE
     service text;
@@ -44,6 +48,7 @@ BEGIN
         EXECUTE format('GRANT %I TO CURRENT_USER', owner);
         EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I AUTHORIZATION %I', service, owner);
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', service, app);
+        EXECUTE format('GRANT USAGE ON SCHEMA extensions TO %I', owner);
 
         EXECUTE format(
             'ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I '

@@ -73,7 +73,7 @@ class World:
         command = AddProduct(sku=sku, name=sku, price=price, stock=stock, low_stock=1)
         room = Stockroom(shelves={sku: products.add(command)})
         self.stock.shelves[sku] = products.add(command)
-        for movement in products.fill(command):
+        for movement in products.fill(room.shelves[sku], command):
             room.fold(movement)
         self.stock.save(room)
 

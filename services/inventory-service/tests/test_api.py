@@ -41,6 +41,7 @@ async def test_an_added_product_can_be_seen(desk: Desk) -> None:
             "active": True,
             "available": "SOME",
             "allowPartial": False,
+            "category": None,
         }
     )
 

@@ -21,12 +21,24 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("POST", "/products", LAMP),
     ("POST", "/products/bulk", {"products": [LAMP]}),
     ("PATCH", "/products/lamp", {"active": False}),
+    ("POST", "/categories", {"id": "light", "name": "Light"}),
+    ("PATCH", "/categories/light", {"name": "Lights"}),
     ("POST", "/inventory/adjustments", {"sku": "lamp", "quantity": 1, "reason": "found"}),
     ("GET", "/inventory", None),
     ("GET", "/inventory/lamp", None),
-    ("GET", "/inventory/movements?sku=lamp", None),
-    ("GET", f"/inventory/reservations?orderId={UUID(int=0)}", None),
+    ("GET", "/inventory/low-stock", None),
+    ("GET", "/inventory/out-of-stock", None),
+    ("GET", "/inventory/movements", None),
+    ("GET", "/inventory/reservations", None),
 ]
+
+BODILESS = [
+    ("DELETE", "/products/lamp"),
+    ("PATCH", "/products/lamp/activate"),
+    ("PATCH", "/products/lamp/deactivate"),
+    ("DELETE", "/categories/light"),
+]
+"""Writes of admins that have nothing to say."""
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES)
@@ -38,6 +50,19 @@ async def test_who_may_not_is_turned_away(
 
     anonymous = await closed_desk.ask(method, path, role=None, **request)
     answers = [await closed_desk.ask(method, path, role=role, **request) for role in barred]
+
+    assert code_of(anonymous) == (401, "unauthenticated")
+    assert {code_of(answer) for answer in answers} == {(403, "forbidden")}
+
+
+@pytest.mark.parametrize(("method", "path"), BODILESS)
+async def test_who_may_not_remove_or_switch_is_turned_away(
+    closed_desk: Desk, method: str, path: str
+) -> None:
+    anonymous = await closed_desk.ask(method, path, role=None)
+    answers = [
+        await closed_desk.ask(method, path, role=role) for role in ("customer", "staff", "operator")
+    ]
 
     assert code_of(anonymous) == (401, "unauthenticated")
     assert {code_of(answer) for answer in answers} == {(403, "forbidden")}
@@ -80,6 +105,10 @@ BAD_PRODUCTS = {
     "unknown field version": _but(version=7),
     "unknown field user_id": _but(user_id=1),
     "unknown field of the price": _but(price={"amount": 255, "currency": "GBP", "exponent": 0}),
+    "category in upper case": _but(category="Light"),
+    "category with a slash": _but(category="a/b"),
+    "category of 65 letters": _but(category="a" * 65),
+    "category as a number": _but(category=1),
     "no object": [LAMP],
 }
 
@@ -144,7 +173,7 @@ async def test_every_route_with_a_body_is_tried(closed_desk: Desk) -> None:
 
     # The operator's API is tried where it is written, once for all services.
     with_body = {
-        (method.upper(), path.removeprefix("/api/v1").replace("{sku}", "lamp"))
+        (method.upper(), path.removeprefix("/api/v1").format(sku="lamp", category="light"))
         for path, operations in paths.items()
         for method, operation in operations.items()
         if "requestBody" in operation and path.startswith("/api/")
@@ -153,7 +182,15 @@ async def test_every_route_with_a_body_is_tried(closed_desk: Desk) -> None:
 
 
 FORGED = base64.urlsafe_b64encode(b"s" * 16 + b'["products", "lamp"]').decode()
-LISTS = ["/products", "/inventory", "/inventory/movements?sku=lamp"]
+LISTS = [
+    "/products",
+    "/categories",
+    "/inventory",
+    "/inventory/low-stock",
+    "/inventory/out-of-stock",
+    "/inventory/movements?sku=lamp",
+    "/inventory/reservations",
+]
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -182,10 +219,13 @@ async def test_a_page_that_can_not_be_is_refused(closed_desk: Desk, path: str, q
     [
         ("GET", "/products/{}", {}),
         ("PATCH", "/products/{}", {"json": {"active": False}}),
+        ("DELETE", "/products/{}", {}),
+        ("PATCH", "/products/{}/activate", {}),
+        ("PATCH", "/products/{}/deactivate", {}),
         ("GET", "/inventory/{}", {}),
         ("GET", "/inventory/movements?sku={}", {}),
     ],
-    ids=["product", "change", "stock", "movements"],
+    ids=["product", "change", "removal", "activation", "deactivation", "stock", "movements"],
 )
 async def test_a_sku_that_is_none_is_refused(
     closed_desk: Desk, method: str, path: str, request_: dict[str, Any], sku: str
@@ -198,9 +238,31 @@ async def test_a_sku_that_is_none_is_refused(
 @pytest.mark.parametrize(
     ("method", "path", "expected"),
     [
-        ("GET", "/inventory/movements", (422, "validation_failed")),
-        ("GET", "/inventory/reservations?orderId=7", (422, "validation_failed")),
-        ("GET", "/inventory/reservations", (422, "validation_failed")),
+        *(
+            ("GET", path, (422, "validation_failed"))
+            for path in (
+                "/products?q=",
+                "/products?q=%00",
+                "/products?q=" + "a" * 201,
+                "/products?active=perhaps",
+                "/products?availability=some",
+                "/products?category=a/b",
+                "/products?category=" + "a" * 65,
+                "/products?sku=lamp",
+                "/categories?name=x",
+                "/categories/%00",
+                "/categories/Light",
+                "/inventory?active=true",
+                "/inventory/low-stock?sku=lamp",
+                "/inventory/movements?kind=stolen",
+                "/inventory/movements?orderId=7",
+                "/inventory/movements?since=yesterday",
+                "/inventory/movements?until=0",
+                "/inventory/movements?since=2026-11-27T00:00:00",
+                "/inventory/reservations?orderId=7",
+                "/inventory/reservations?state=held",
+            )
+        ),
         ("GET", "/nowhere", (404, "not_found")),
         ("PUT", "/products", (405, "method_not_allowed")),
         ("PUT", "/products/lamp", (405, "method_not_allowed")),
@@ -224,7 +286,14 @@ async def test_an_impossible_accept_is_refused(
     assert code_of(answer) == (406, "not_acceptable")
 
 
-@pytest.mark.parametrize("body", [{}, {"stock": 3}, {"active": None}, {"price": {"amount": 1}}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({}, {"stock": 3}, {"active": None}, {"price": {"amount": 1}}, {"name": None}),
+        *({"category": None}, {"category": "A"}, {"category": "a", "active": None}),
+        *({"allowPartial": 1}, {"sku": "vase"}, {"version": 7}, {"deletedAt": None}),
+    ],
+)
 async def test_a_bad_change_is_refused(closed_desk: Desk, body: dict[str, Any]) -> None:
     answer = await closed_desk.ask("PATCH", "/products/lamp", json=body)
 
@@ -255,6 +324,27 @@ async def test_a_bad_change_is_refused(closed_desk: Desk, body: dict[str, Any]) 
 )
 async def test_a_bad_adjustment_is_refused(closed_desk: Desk, body: dict[str, Any]) -> None:
     answer = await closed_desk.ask("POST", "/inventory/adjustments", json=body)
+
+    assert code_of(answer) == (422, "validation_failed")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/categories"), ("PATCH", "/categories/light")]
+)
+@pytest.mark.parametrize(
+    "category",
+    [
+        *({}, {"id": "light"}, {"id": "light", "name": ""}, {"id": "light", "name": 1}),
+        *({"id": "Light", "name": "x"}, {"id": "li ght", "name": "x"}, {"id": "-", "name": "x"}),
+        *({"id": "light", "name": "a\r\nb"}, {"id": "a" * 65, "name": "x"}, [], "light"),
+        {"id": "light", "name": "x", "parent": "y"},
+    ],
+    ids=str,
+)
+async def test_a_bad_category_is_refused(
+    closed_desk: Desk, method: str, path: str, category: Any
+) -> None:
+    answer = await closed_desk.ask(method, path, json=category)
 
     assert code_of(answer) == (422, "validation_failed")
 

@@ -39,6 +39,7 @@ def build(settings: Settings) -> Service:
     consumer = Consumer(SUBSCRIPTION, database=database, kafka=settings)
     ops.mount(api, consumer, database, settings)
     overdue = partial(handlers.watch_overdue, database)
+    tombstones = partial(handlers.repeat_tombstones, database)
     return Service(
         name=NAME,
         settings=settings,
@@ -47,7 +48,10 @@ def build(settings: Settings) -> Service:
         api=api,
         consumer=consumer,
         relay=Relay(database, settings),
-        loops=[SweepLoop("overdue", database, overdue, settings.overdue_poll)],
+        loops=[
+            SweepLoop("overdue", database, overdue, settings.overdue_poll),
+            SweepLoop("tombstones", database, tombstones, settings.tombstone_poll),
+        ],
     )
 
 

@@ -19,3 +19,6 @@ class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
     overdue_poll: Duration = Field(
         timedelta(seconds=30), description="time between counts of overdue reservations"
     )
+    tombstone_poll: Duration = Field(
+        timedelta(minutes=10), description="time between looks for removals to say again"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from common.http import Body, Changes, Wire
 from pydantic import AfterValidator, Field, model_validator
@@ -34,6 +34,9 @@ def _something(quantity: int) -> int:
 
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Pieces = Annotated[int, Field(ge=0, le=MAX_PIECES)]
+CategoryId = Annotated[
+    str, Field(max_length=64, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", examples=["home-decor"])
+]
 
 
 class Price(Wire):
@@ -57,6 +60,7 @@ class NewProduct(Body):
     allow_partial: Annotated[
         bool, Field(description="whether an order may get less of it, if its customer agrees")
     ] = False
+    category: CategoryId | None = None
 
     def command(self) -> AddProduct:
         return AddProduct(
@@ -66,6 +70,7 @@ class NewProduct(Body):
             stock=self.stock,
             low_stock=self.low_stock,
             allow_partial=self.allow_partial,
+            category=self.category,
         )
 
 
@@ -90,6 +95,9 @@ class ProductChange(Changes):
     active: bool | None = None
     low_stock: Pieces | None = None
     allow_partial: bool | None = None
+    category: Literal[""] | CategoryId | None = Field(
+        None, description="empty takes the product out of its category"
+    )
 
     def command(self, sku: str) -> ChangeProduct:
         price = self.price.money() if self.price else None
@@ -100,7 +108,21 @@ class ProductChange(Changes):
             active=self.active,
             low_stock=self.low_stock,
             allow_partial=self.allow_partial,
+            category=self.category,
         )
+
+
+class NewCategory(Body):
+    """A category, under an id that stays."""
+
+    id: CategoryId
+    name: Annotated[Text, Field(examples=["Home decor"])]
+
+
+class CategoryChange(Body):
+    """A category's new name."""
+
+    name: Annotated[Text, Field(examples=["Home decor"])]
 
 
 class Adjustment(Body):

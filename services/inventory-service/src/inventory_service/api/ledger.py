@@ -3,49 +3,61 @@
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
-from common.http import Router
+from common.http import Moment, Router
+from common.openapi import refuses
 from common.paging import Page, PageQuery, PagesOf
 from fastapi import Query
+from pydantic import Field
 
 from inventory_service import handlers
 from inventory_service.api.bodies import Adjustment
 from inventory_service.api.parts import Admin, DatabaseOf, Staff
 from inventory_service.api.shapes import Movement, Stock
 from inventory_service.domain.products import AdjustStock
+from inventory_service.domain.stockroom import MovementKind
 from inventory_service.messages import Sku
-from inventory_service.store import catalogue
+from inventory_service.store import ledger
 
-router = Router(tags=["inventory"])
+router = Router(prefix="/inventory", tags=["inventory"])
 
 _NEWEST = 2**63 - 1
 """The largest id there can be: a list of movements begins below it."""
 
 
-class MovementFilter(PageQuery):
-    """Whose ledger is asked for."""
+class MovementQuery(PageQuery):
+    """Which movements to list; all that is given must be so."""
 
-    sku: Sku
+    sku: Sku | None = None
+    order_id: UUID | None = None
+    kind: MovementKind | None = None
+    since: Annotated[Moment | None, Field(description="at this time or later")] = None
+    until: Annotated[Moment | None, Field(description="before this time")] = None
+
+    def wanted(self) -> ledger.MovementFilter:
+        return ledger.MovementFilter(self.sku, self.order_id, self.kind, self.since, self.until)
 
 
-@router.post("/inventory/adjustments", status_code=201, dependencies=[Admin])
-async def adjust_stock(body: Adjustment, database: DatabaseOf) -> Stock:
-    """Correct a count; the reason stays in the ledger."""
+@router.post(
+    "/adjustments", status_code=201, responses=refuses(unknown_product=422, invalid_state=409)
+)
+async def adjust_stock(body: Adjustment, admin: Admin, database: DatabaseOf) -> Stock:
+    """Correct a count; reason and author stay in the ledger."""
+    command = AdjustStock(body.sku, body.quantity, body.reason, made_by=admin.id)
     async with database.transaction() as tx:
-        command = AdjustStock(body.sku, body.quantity, body.reason)
         return Stock.of(await handlers.adjust_stock(tx, command))
 
 
-@router.get("/inventory/movements", dependencies=[Staff])
+@router.get("/movements")
 async def list_movements(
-    page: Annotated[MovementFilter, Query()], pages: PagesOf, database: DatabaseOf
+    page: Annotated[MovementQuery, Query()], pages: PagesOf, _staff: Staff, database: DatabaseOf
 ) -> Page[Movement]:
-    """List what moved a product's stock, newest first."""
-    listing = f"movements {page.sku}"
-    (before,) = pages.begin(listing, page) or [str(_NEWEST)]
+    """List what moved stock, newest first."""
+    (before,) = pages.begin("movements", page) or [str(_NEWEST)]
     async with database.transaction() as tx:
-        rows = await catalogue.list_movements(
-            tx, page.sku, before=int(before), limit=page.limit + 1
+        rows = await ledger.list_movements(
+            tx, page.wanted(), before=int(before), limit=page.limit + 1
         )
-    shown, cursor = pages.cut(listing, page, rows, lambda row: [str(row["id"])])
+    shown, cursor = pages.cut("movements", page, rows, lambda row: [str(row["id"])])
     return Page(data=[Movement.of(row) for row in shown], next_cursor=cursor)

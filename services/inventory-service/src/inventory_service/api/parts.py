@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from common.auth import caller
+from common.auth import Principal, caller
 from common.database import Database
 from fastapi import Depends, Request
 
@@ -13,5 +13,5 @@ def _database(request: Request) -> Database:
 
 
 DatabaseOf = Annotated[Database, Depends(_database)]
-Staff = Depends(caller("staff", "admin"))
-Admin = Depends(caller("admin"))
+Staff = Annotated[Principal, Depends(caller("staff", "admin"))]
+Admin = Annotated[Principal, Depends(caller("admin"))]

@@ -5,28 +5,38 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from common.http import Params, Router
-from common.paging import Page
+from common.http import Router
+from common.paging import Page, PageQuery, PagesOf
 from fastapi import Query
 
 from inventory_service.api.parts import DatabaseOf, Staff
 from inventory_service.api.shapes import Reservation
-from inventory_service.store import batches
+from inventory_service.domain.stockroom import ReservationState
+from inventory_service.store import batches, ledger
 
-router = Router(tags=["inventory"])
-
-
-class ReservationFilter(Params):
-    """Whose reservation is asked for."""
-
-    order_id: UUID
+router = Router(prefix="/inventory", tags=["inventory"])
 
 
-@router.get("/inventory/reservations", dependencies=[Staff])
+class ReservationQuery(PageQuery):
+    """Which reservations to list; all that is given must be so."""
+
+    order_id: UUID | None = None
+    state: ReservationState | None = None
+
+
+@router.get("/reservations")
 async def list_reservations(
-    wanted: Annotated[ReservationFilter, Query()], database: DatabaseOf
+    page: Annotated[ReservationQuery, Query()], pages: PagesOf, _staff: Staff, database: DatabaseOf
 ) -> Page[Reservation]:
-    """Show what an order holds, or held."""
+    """List what orders hold, or held, the newest order first."""
+    last = pages.begin("reservations", page)
+    before = UUID(last[0]) if last else None
     async with database.transaction() as tx:
-        found = await batches.find_reservation(tx, wanted.order_id)
-    return Page(data=[Reservation.of(found)] if found else [], next_cursor=None)
+        rows = await ledger.list_reservations(
+            tx, page.order_id, page.state, before=before, limit=page.limit + 1
+        )
+        lines = await batches.lines_of(tx, [row["order_id"] for row in rows])
+    shown, cursor = pages.cut("reservations", page, rows, lambda row: [str(row["order_id"])])
+    return Page(
+        data=[Reservation.of(row, lines[row["order_id"]]) for row in shown], next_cursor=cursor
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Self
@@ -11,7 +12,7 @@ from common.http import Wire
 
 from inventory_service.api.bodies import Price
 from inventory_service.domain import stockroom
-from inventory_service.domain.stockroom import Shelf
+from inventory_service.domain.stockroom import HeldLine, Shelf
 from inventory_service.messages import Availability
 from inventory_service.store.catalogue import Row
 
@@ -25,6 +26,7 @@ class Product(Wire):
     active: bool
     available: Availability
     allow_partial: bool
+    category: str | None
 
     @classmethod
     def of(cls, shelf: Shelf) -> Self:
@@ -35,7 +37,19 @@ class Product(Wire):
             active=shelf.active,
             available=shelf.availability,
             allow_partial=shelf.allow_partial,
+            category=shelf.category,
         )
+
+
+class Category(Wire):
+    """A kind of products."""
+
+    id: str
+    name: str
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls(id=row["category"], name=row["name"])
 
 
 class Stock(Wire):
@@ -73,6 +87,7 @@ class Movement(Wire):
     quantity: int
     order_id: UUID | None
     reason: str | None
+    made_by: UUID | None
     at: datetime
 
     @classmethod
@@ -95,13 +110,17 @@ class Reservation(Wire):
     order_id: UUID
     state: stockroom.ReservationState
     deadline_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
     lines: list[ReservationLine]
 
     @classmethod
-    def of(cls, reservation: stockroom.Reservation) -> Self:
+    def of(cls, row: Row, lines: Sequence[HeldLine]) -> Self:
         return cls(
-            order_id=reservation.order_id,
-            state=reservation.state,
-            deadline_at=reservation.deadline_at,
-            lines=[ReservationLine(**asdict(line)) for line in reservation.lines],
+            order_id=row["order_id"],
+            state=stockroom.ReservationState(row["state"]),
+            deadline_at=row["deadline_at"],
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+            lines=[ReservationLine(**asdict(line)) for line in lines],
         )

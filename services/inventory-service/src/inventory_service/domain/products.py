@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from uuid import UUID
 
 from common.errors import Refusal
 from common.message import Outcome
@@ -29,6 +30,7 @@ class AddProduct:
     stock: int
     low_stock: int = 0
     allow_partial: bool = False
+    category: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class ChangeProduct:
     active: bool | None = None
     low_stock: int | None = None
     allow_partial: bool | None = None
+    category: str | None = None
+    """Empty takes it out of its category."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class AdjustStock:
     sku: str
     quantity: int
     reason: str
+    made_by: UUID | None = None
 
 
 def add(command: AddProduct) -> Shelf:
@@ -63,13 +68,25 @@ def add(command: AddProduct) -> Shelf:
         low_stock=command.low_stock,
         version=1,
         allow_partial=command.allow_partial,
+        category=command.category,
     )
 
 
-def fill(command: AddProduct) -> tuple[Movement, ...]:
-    if not command.stock:
+def revive(shelf: Shelf, command: AddProduct) -> Shelf:
+    """Put a removed product back under its next version, with what is still counted of it."""
+    return replace(add(command), counts=shelf.counts, version=shelf.version + 1)
+
+
+def fill(shelf: Shelf, command: AddProduct, made_by: UUID | None = None) -> tuple[Movement, ...]:
+    """Bring a shelf to the stock that its product is added with."""
+    missing = command.stock - shelf.counts.available
+    if not missing:
         return ()
-    return (Movement(command.sku, MovementKind.INITIAL, command.stock),)
+    if shelf.version == 1:
+        return (Movement(command.sku, MovementKind.INITIAL, missing, made_by=made_by),)
+    return (
+        Movement(command.sku, MovementKind.ADJUSTED, missing, reason="added anew", made_by=made_by),
+    )
 
 
 def change(shelf: Shelf, command: ChangeProduct) -> Shelf:
@@ -83,14 +100,20 @@ def change(shelf: Shelf, command: ChangeProduct) -> Shelf:
         allow_partial=(
             shelf.allow_partial if command.allow_partial is None else command.allow_partial
         ),
+        category=shelf.category if command.category is None else command.category or None,
     )
     return shelf if changed == shelf else replace(changed, version=shelf.version + 1)
+
+
+def remove(shelf: Shelf) -> Shelf:
+    """Take a product out of the catalogue; its counts and its version stay."""
+    return replace(shelf, active=False, category=None, removed=True, version=shelf.version + 1)
 
 
 def adjust(room: Stockroom, command: AdjustStock) -> Outcome:
     """Move the count; refused for an unknown product, or for more than is free."""
     shelf = room.shelves.get(command.sku)
-    if shelf is None:
+    if shelf is None or shelf.removed:
         raise Refusal(
             "unknown_product",
             "no product has this sku: add it first",
@@ -101,7 +124,13 @@ def adjust(room: Stockroom, command: AdjustStock) -> Outcome:
             "invalid_state",
             f"only {shelf.counts.available} are free: what is reserved can't be taken away",
         )
-    movement = Movement(command.sku, MovementKind.ADJUSTED, command.quantity, reason=command.reason)
+    movement = Movement(
+        command.sku,
+        MovementKind.ADJUSTED,
+        command.quantity,
+        reason=command.reason,
+        made_by=command.made_by,
+    )
     crossed = list(room.recategorised([movement]))
     return Outcome(
         (movement, *(Announced(each.sku, each.version) for each in crossed)),

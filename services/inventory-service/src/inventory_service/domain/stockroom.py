@@ -74,6 +74,8 @@ class Movement:
     quantity: int
     order_id: UUID | None = None
     reason: str | None = None
+    made_by: UUID | None = None
+    """Who moved it by hand; an order moves it by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,9 @@ class Shelf:
     version: int
     allow_partial: bool = False
     """Whether an order may get less of it than it asks for, if its customer agrees."""
+    category: str | None = None
+    removed: bool = False
+    """No longer in the catalogue; what is held of it is still sold or given back."""
 
     @property
     def availability(self) -> Availability:
@@ -199,6 +204,8 @@ class Stockroom:
             net[movement.sku] += _EFFECTS[movement.kind].available * movement.quantity
         for sku, change in net.items():
             shelf = self.shelves[sku]
+            if shelf.removed:
+                continue
             available = shelf.counts.available + change
             if shelf.availability_at(available) != shelf.availability:
                 counts = shelf.counts._replace(available=available)

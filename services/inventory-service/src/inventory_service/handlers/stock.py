@@ -12,7 +12,7 @@ from inventory_service.domain import products
 from inventory_service.domain.products import AdjustStock
 from inventory_service.domain.stockroom import Shelf, Stockroom
 from inventory_service.handlers.speaking import say
-from inventory_service.store import batches, catalogue
+from inventory_service.store import batches, ledger
 
 OVERDUE_AFTER = timedelta(minutes=5)
 """Past the deadline OrderExpired is on its way; so much later it has been lost."""
@@ -31,14 +31,14 @@ async def adjust_stock(tx: Transaction, command: AdjustStock) -> Shelf:
         room.fold(change)
     await batches.save(tx, room)
     await say(tx, outcome.events)
-    _log.info("stock adjusted", sku=command.sku, count=command.quantity)
+    _log.info("stock adjusted", sku=command.sku, count=command.quantity, user_id=command.made_by)
     return room.shelves[command.sku]
 
 
 async def watch_overdue(database: Database) -> int:
     """Refresh the gauge that rule 8's alert looks at; there is never more to do at once."""
     async with database.transaction() as tx:
-        overdue = await catalogue.count_overdue(tx, OVERDUE_AFTER)
+        overdue = await ledger.count_overdue(tx, OVERDUE_AFTER)
     _overdue.set(overdue)
     if overdue:
         _log.warning("reservations outlive their orders' deadlines", count=overdue)

@@ -60,7 +60,7 @@ async def lock_shelves(tx: Transaction, skus: Iterable[str]) -> dict[str, Shelf]
     rows = await tx.fetch(
         """
         SELECT sku, name, price, currency, active, available, reserved, sold, low_stock, version,
-               allow_partial
+               allow_partial, category, deleted_at
           FROM stock WHERE sku = ANY($1::text[]) ORDER BY sku FOR UPDATE
         """,
         wanted,
@@ -78,6 +78,8 @@ def shelf_of(row: asyncpg.Record) -> Shelf:
         low_stock=row["low_stock"],
         version=row["version"],
         allow_partial=row["allow_partial"],
+        category=row["category"],
+        removed=row["deleted_at"] is not None,
     )
 
 
@@ -104,17 +106,8 @@ async def _lock_known(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, 
         """,
         order_ids,
     )
-    lines = await _lines_of(tx, order_ids)
+    lines = await lines_of(tx, order_ids)
     return {row["order_id"]: _reservation_of(row, lines[row["order_id"]]) for row in rows}
-
-
-async def find_reservation(tx: Transaction, order_id: UUID) -> Reservation | None:
-    """Read a reservation without locking it."""
-    row = await tx.fetchrow(
-        "SELECT order_id, state, deadline_at, confirmed FROM reservations WHERE order_id = $1",
-        order_id,
-    )
-    return _reservation_of(row, (await _lines_of(tx, [order_id]))[order_id]) if row else None
 
 
 def _reservation_of(row: asyncpg.Record, lines: Sequence[HeldLine]) -> Reservation:
@@ -127,9 +120,7 @@ def _reservation_of(row: asyncpg.Record, lines: Sequence[HeldLine]) -> Reservati
     )
 
 
-async def _lines_of(
-    tx: Transaction, order_ids: Sequence[UUID]
-) -> defaultdict[UUID, list[HeldLine]]:
+async def lines_of(tx: Transaction, order_ids: Sequence[UUID]) -> defaultdict[UUID, list[HeldLine]]:
     rows = await tx.fetch(
         """
         SELECT order_id, line_no, sku, quantity, restocked
@@ -214,14 +205,15 @@ async def _save_movements(tx: Transaction, room: Stockroom) -> None:
     moved = [movement for movement, _ in room.ledger]
     await tx.execute(
         """
-        INSERT INTO movements (sku, kind, quantity, order_id, reason, event_id)
+        INSERT INTO movements (sku, kind, quantity, order_id, reason, made_by, event_id)
         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::uuid[], $5::text[],
-                             $6::uuid[])
+                             $6::uuid[], $7::uuid[])
         """,
         [movement.sku for movement in moved],
         [movement.kind for movement in moved],
         [movement.quantity for movement in moved],
         [movement.order_id for movement in moved],
         [movement.reason for movement in moved],
+        [movement.made_by for movement in moved],
         [event_id for _, event_id in room.ledger],
     )

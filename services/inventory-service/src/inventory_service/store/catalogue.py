@@ -1,17 +1,33 @@
-"""Rows of the catalogue: what staff adds and changes, and what the API shows."""
+"""Rows of the catalogue: what staff adds, changes and removes, and the lists of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import asyncpg
+from common import searching
 from common.database import Transaction
 
 from inventory_service.domain.stockroom import Shelf
+from inventory_service.messages import Availability
 from inventory_service.store.batches import shelf_of
 
 Row = asyncpg.Record
+
+TOMBSTONE_AGAIN = timedelta(days=1)
+"""As long as Kafka keeps a tombstone (delete.retention.ms): whoever slept hears the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductFilter:
+    """Which products of a list are meant; what is None does not matter."""
+
+    text: str | None = None
+    category: str | None = None
+    active: bool | None = None
+    availability: Availability | None = None
 
 
 async def add_products(tx: Transaction, shelves: Sequence[Shelf]) -> set[str]:
@@ -19,77 +35,96 @@ async def add_products(tx: Transaction, shelves: Sequence[Shelf]) -> set[str]:
     ordered = sorted(shelves, key=lambda shelf: shelf.sku)
     rows = await tx.fetch(
         """
-        INSERT INTO stock (sku, name, price, currency, active, low_stock, version,
-                           allow_partial)
+        INSERT INTO stock (sku, name, price, currency, active, low_stock, allow_partial,
+                           category, version)
         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::boolean[],
-                             $6::bigint[], $7::bigint[], $8::boolean[])
+                             $6::bigint[], $7::boolean[], $8::text[], $9::bigint[])
             ON CONFLICT DO NOTHING
         RETURNING sku
         """,
-        [shelf.sku for shelf in ordered],
-        [shelf.name for shelf in ordered],
-        [shelf.price.amount for shelf in ordered],
-        [shelf.price.currency for shelf in ordered],
-        [shelf.active for shelf in ordered],
-        [shelf.low_stock for shelf in ordered],
-        [shelf.version for shelf in ordered],
-        [shelf.allow_partial for shelf in ordered],
+        *_columns(ordered),
     )
     return {row["sku"] for row in rows}
 
 
-async def save_product(tx: Transaction, shelf: Shelf) -> None:
-    """Write what the catalogue says of a product; its counts belong to the ledger."""
+async def save_products(tx: Transaction, shelves: Sequence[Shelf]) -> None:
+    """Write what the catalogue says of products; their counts belong to the ledger."""
     await tx.execute(
         """
-        UPDATE stock
-           SET name = $2, price = $3, currency = $4, active = $5, low_stock = $6, version = $7,
-               allow_partial = $8, updated_at = now()
-         WHERE sku = $1
+        UPDATE stock AS s
+           SET name = n.name, price = n.price, currency = n.currency, active = n.active,
+               low_stock = n.low_stock, allow_partial = n.allow_partial, category = n.category,
+               version = n.version,
+               deleted_at = CASE WHEN n.removed THEN now() END,
+               tombstone_due_at = CASE WHEN n.removed THEN now() + $11::interval END,
+               updated_at = now()
+          FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::boolean[],
+                      $6::bigint[], $7::boolean[], $8::text[], $9::bigint[], $10::boolean[])
+               AS n (sku, name, price, currency, active, low_stock, allow_partial, category,
+                     version, removed)
+         WHERE s.sku = n.sku
         """,
-        shelf.sku,
-        shelf.name,
-        shelf.price.amount,
-        shelf.price.currency,
-        shelf.active,
-        shelf.low_stock,
-        shelf.version,
-        shelf.allow_partial,
+        *_columns(shelves),
+        [shelf.removed for shelf in shelves],
+        TOMBSTONE_AGAIN,
+    )
+
+
+def _columns(shelves: Sequence[Shelf]) -> tuple[list[object], ...]:
+    return (
+        [shelf.sku for shelf in shelves],
+        [shelf.name for shelf in shelves],
+        [shelf.price.amount for shelf in shelves],
+        [shelf.price.currency for shelf in shelves],
+        [shelf.active for shelf in shelves],
+        [shelf.low_stock for shelf in shelves],
+        [shelf.allow_partial for shelf in shelves],
+        [shelf.category for shelf in shelves],
+        [shelf.version for shelf in shelves],
     )
 
 
 async def find_shelf(tx: Transaction, sku: str) -> Shelf | None:
-    row = await tx.fetchrow("SELECT * FROM stock WHERE sku = $1", sku)
+    row = await tx.fetchrow("SELECT * FROM stock WHERE sku = $1 AND deleted_at IS NULL", sku)
     return shelf_of(row) if row else None
 
 
-async def list_shelves(tx: Transaction, *, after: str, limit: int) -> list[Shelf]:
+LIST_SHELVES = """
+    SELECT * FROM stock
+     WHERE deleted_at IS NULL
+       AND ($1::text IS NULL OR ' ' || lower(sku) || ' ' || lower(name) LIKE lower($1))
+       AND ($2::text IS NULL OR category = $2)
+       AND ($3::boolean IS NULL OR active = $3)
+       AND ($4::text IS NULL OR availability = $4)
+       AND sku > $5
+     ORDER BY sku
+     LIMIT $6
+"""
+
+
+async def list_shelves(
+    tx: Transaction, wanted: ProductFilter, *, after: str, limit: int
+) -> list[Shelf]:
     """Read a page of products in the order of their skus."""
-    rows = await tx.fetch("SELECT * FROM stock WHERE sku > $1 ORDER BY sku LIMIT $2", after, limit)
+    await searching.plan_afresh(tx)
+    rows = await tx.fetch(LIST_SHELVES, *filters_of(wanted), after, limit)
     return [shelf_of(row) for row in rows]
 
 
-async def list_movements(tx: Transaction, sku: str, *, before: int, limit: int) -> list[Row]:
-    """Read a page of a product's ledger, newest first."""
-    return await tx.fetch(
+def filters_of(wanted: ProductFilter) -> tuple[object, ...]:
+    text = None if wanted.text is None else searching.pattern(wanted.text)
+    return (text, wanted.category, wanted.active, wanted.availability)
+
+
+async def take_due_tombstones(tx: Transaction, limit: int) -> list[tuple[str, int]]:
+    """Take products whose removal is to be said again: sku and version, each of them once."""
+    rows = await tx.fetch(
         """
-        SELECT id, sku, order_id, kind, quantity, reason, at
-          FROM movements WHERE sku = $1 AND id < $2 ORDER BY id DESC LIMIT $3
+        UPDATE stock SET tombstone_due_at = NULL
+         WHERE sku IN (SELECT sku FROM stock WHERE tombstone_due_at <= now()
+                        ORDER BY tombstone_due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+        RETURNING sku, version
         """,
-        sku,
-        before,
         limit,
     )
-
-
-async def count_overdue(tx: Transaction, grace: timedelta) -> int:
-    """Count reservations that still hold stock so long after their order's deadline."""
-    return int(
-        await tx.fetchval(
-            """
-            SELECT count(*) FROM reservations
-             WHERE state = 'HELD' AND deadline_at < now() - $1::interval
-            """,
-            grace,
-        )
-    )
+    return [(row["sku"], row["version"]) for row in rows]

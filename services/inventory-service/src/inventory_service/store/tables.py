@@ -25,9 +25,25 @@ def _moment(name: str, **options: Any) -> sa.Column[Any]:
     return sa.Column(name, TIMESTAMP(timezone=True), **options)
 
 
+def _index(name: str, *columns: str, where: str) -> sa.Index:
+    return sa.Index(name, *columns, postgresql_where=sa.text(where))
+
+
 def _now(name: str) -> sa.Column[Any]:
     return _moment(name, nullable=False, server_default=sa.text("now()"))
 
+
+categories = sa.Table(
+    "categories",
+    metadata,
+    sa.Column("category", sa.Text(collation="C"), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    _now("created_at"),
+)
+
+_AVAILABILITY = """
+CASE WHEN available <= 0 THEN 'NONE' WHEN available <= low_stock THEN 'LOW' ELSE 'SOME' END
+"""
 
 stock = sa.Table(
     "stock",
@@ -44,7 +60,12 @@ stock = sa.Table(
     _count("low_stock"),
     _count("version", "1"),
     sa.Column("allow_partial", sa.Boolean, nullable=False, server_default=sa.text("false")),
+    # Checked when the category changes, which no order does.
+    sa.Column("category", sa.Text(collation="C"), sa.ForeignKey("inventory.categories.category")),
+    # Stored, since an index on the counts themselves would have to follow every order.
+    sa.Column("availability", sa.Text, sa.Computed(_AVAILABILITY, persisted=True)),
     _moment("deleted_at"),
+    _moment("tombstone_due_at"),
     _now("created_at"),
     _now("updated_at"),
     sa.CheckConstraint("price > 0", name="price"),
@@ -54,6 +75,22 @@ stock = sa.Table(
     sa.CheckConstraint("sold >= 0", name="sold"),
     sa.CheckConstraint("low_stock >= 0", name="low_stock"),
     sa.CheckConstraint("version >= 1", name="version"),
+    sa.CheckConstraint(
+        "deleted_at IS NULL OR (NOT active AND category IS NULL)", name="deleted_at"
+    ),
+    sa.CheckConstraint(
+        "tombstone_due_at IS NULL OR deleted_at IS NOT NULL", name="tombstone_due_at"
+    ),
+    _index("ix_stock_category_sku", "category", "sku", where="category IS NOT NULL"),
+    _index("ix_stock_availability_sku", "availability", "sku", where="deleted_at IS NULL"),
+    _index("ix_stock_inactive", "sku", where="deleted_at IS NULL AND NOT active"),
+    _index("ix_stock_tombstone_due_at", "tombstone_due_at", where="tombstone_due_at IS NOT NULL"),
+    sa.Index(
+        "ix_stock_search",
+        sa.literal_column("(((' ' || lower(sku)) || ' ') || lower(name))").label("search"),
+        postgresql_using="gin",
+        postgresql_ops={"search": "extensions.gin_trgm_ops"},
+    ),
 )
 
 movements = sa.Table(
@@ -66,6 +103,7 @@ movements = sa.Table(
     _count("quantity", None),
     sa.Column("reason", sa.Text),
     sa.Column("event_id", UUID),
+    sa.Column("made_by", UUID),
     _now("at"),
     sa.CheckConstraint(
         "kind IN ('initial', 'adjusted', 'reserved', 'released', 'committed', 'restocked')",
@@ -74,6 +112,13 @@ movements = sa.Table(
     sa.CheckConstraint("quantity > 0 OR (kind = 'adjusted' AND quantity <> 0)", name="quantity"),
     sa.CheckConstraint("(kind IN ('initial', 'adjusted')) = (order_id IS NULL)", name="order_id"),
     sa.Index("ix_movements_sku_id", "sku", "id"),
+    _index("ix_movements_order_id_id", "order_id", "id", where="order_id IS NOT NULL"),
+    _index(
+        "ix_movements_kind_id",
+        *("kind", "id"),
+        where="kind IN ('initial', 'adjusted', 'restocked')",
+    ),
+    sa.Index("ix_movements_at", "at", postgresql_using="brin"),
 )
 
 reservations = sa.Table(
@@ -91,6 +136,7 @@ reservations = sa.Table(
     ),
     sa.CheckConstraint("state <> 'HELD' OR deadline_at IS NOT NULL", name="deadline_at"),
     sa.Index("ix_reservations_held", "deadline_at", postgresql_where=sa.text("state = 'HELD'")),
+    sa.Index("ix_reservations_state_order_id", "state", "order_id"),
 )
 
 reservation_lines = sa.Table(

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
+from common import searching
 from common.database import Transaction
 
 Row = asyncpg.Record
@@ -94,24 +95,24 @@ async def list_orders(
     )
 
 
+LIST_PRODUCTS = """
+    SELECT sku, name, price, currency, active, available
+      FROM products
+     WHERE removed_at IS NULL
+       AND ($1::text IS NULL OR ' ' || lower(sku) || ' ' || lower(name) LIKE lower($1))
+       AND ($2::text IS NULL OR sku > $2)
+     ORDER BY sku
+     LIMIT $3
+"""
+
+
 async def list_products(
     tx: Transaction, text: str | None, *, after: str | None, limit: int
 ) -> list[Row]:
     """Read a page of the catalogue by SKU; a text is looked for in SKU and name."""
-    return await tx.fetch(
-        """
-        SELECT sku, name, price, currency, active, available
-          FROM products
-         WHERE removed_at IS NULL
-           AND ($1::text IS NULL OR strpos(lower(sku || ' ' || name), lower($1)) > 0)
-           AND ($2::text IS NULL OR sku > $2)
-         ORDER BY sku
-         LIMIT $3
-        """,
-        text,
-        after,
-        limit,
-    )
+    await searching.plan_afresh(tx)
+    wanted = None if text is None else searching.pattern(text)
+    return await tx.fetch(LIST_PRODUCTS, wanted, after, limit)
 
 
 async def find_product(tx: Transaction, sku: str) -> Row | None:

@@ -178,7 +178,14 @@ products = sa.Table(
     sa.CheckConstraint(
         "removed_at IS NOT NULL OR num_nulls(name, price, currency, available) = 0", name="removed"
     ),
+    sa.Index(
+        "ix_products_search",
+        sa.literal_column("(((' ' || lower(sku)) || ' ') || lower(name))").label("search"),
+        postgresql_using="gin",
+        postgresql_ops={"search": "extensions.gin_trgm_ops"},
+    ),
 )
+
 
 customers = sa.Table(
     "customers",

@@ -1,0 +1,34 @@
+"""How Postgres would run a statement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+from common.database import Transaction
+
+
+async def analyse(admin_dsn: str, *tables: str) -> None:
+    """Let the planner know what is in these tables, as autovacuum does in the end."""
+    connection = await asyncpg.connect(admin_dsn)
+    try:
+        for table in tables:
+            await connection.execute(f"VACUUM ANALYZE {table}")
+    finally:
+        await connection.close()
+
+
+async def plan_of(tx: Transaction, statement: str, *arguments: Any) -> set[str]:
+    """Name the kinds of nodes in a statement's plan, and the indexes that they use."""
+    answer = await tx.fetchval(f"EXPLAIN (FORMAT JSON) {statement}", *arguments)
+    return set(_names(json.loads(answer)[0]["Plan"]))
+
+
+def _names(node: dict[str, Any]) -> Iterator[str]:
+    yield node["Node Type"]
+    if "Index Name" in node:
+        yield node["Index Name"]
+    for part in node.get("Plans", ()):
+        yield from _names(part)
