@@ -7,6 +7,7 @@ ORDERS ?= 500
 RATE ?= 0
 EXAMPLES ?= 20000
 FUZZ_RECORDS ?= 100000
+MONEY_ORDERS ?= 10000
 CHAOS_MINUTES ?= 50
 SEED ?=
 ARGS ?=
@@ -61,6 +62,9 @@ chaos-quick: .venv/installed ## the most telling faults in a few minutes (SEED=)
 fuzz: .venv/installed ## send 100,000 bad records to the running services (FUZZ_RECORDS=100000, FUZZ_SEED=1)
 	@FUZZ_RECORDS=$(FUZZ_RECORDS) $(PY) -m pytest -q -s tests/saga/test_fuzz.py
 
+money: .venv/installed ## 10,000 orders at a provider that fails a third of all calls, its ledger as judge (MONEY_ORDERS=, MONEY_SEED=)
+	@MONEY_ORDERS=$(MONEY_ORDERS) $(PY) -m pytest -q -s tests/saga/test_money.py
+
 format: .venv/installed ## format the code and mend what can be mended
 	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .
 
@@ -101,4 +105,4 @@ $(UV):
 	@$(UV) pip install --quiet --python $(PY) --no-deps $(foreach member,$(MEMBERS),--editable $(member))
 	@touch $@
 
-.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick format dev down bench invariants asyncapi images-check up lock
+.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick money format dev down bench invariants asyncapi images-check up lock

@@ -10,8 +10,9 @@ from devstack.ports import LOCALHOST, answers_ok, free_port
 from devstack.postgres import PASSWORD
 from devstack.processes import Process, Program, python
 from devstack.servers import Servers
+from devstack.simulator import launch
 from devstack.together import together
-from devstack.topology import GATEWAY_KEY, ROOT, SERVICES
+from devstack.topology import GATEWAY_KEY, GATEWAY_WEBHOOK_SECRET, ROOT, SERVICES
 
 _SHUTDOWN_SECONDS = 25.0
 """A service's own limit for a graceful end is 20 s."""
@@ -56,6 +57,7 @@ class Deployment:
             "REDIS_URL": self._servers.redis_url,
             "PAYMENT_GATEWAY_URL": self._servers.gateway_url,
             "PAYMENT_GATEWAY_KEY": GATEWAY_KEY,
+            "PAYMENT_WEBHOOK_SECRET": GATEWAY_WEBHOOK_SECRET,
             "SMTP_URL": self._servers.smtp_url,
             # One machine plays all the customers.
             "LOGIN_LIMIT_ADDRESS": "100000/1m",
@@ -93,6 +95,17 @@ class Deployment:
     async def start_beside(self, name: str, mode: str, **settings: str) -> None:
         """Start one part of a service as a process of its own, beside what runs of it."""
         await self._start(name, mode, **settings)
+
+    async def send_webhooks(self, manner: str = "once") -> None:
+        """Let the gateway tell payment-service what it does; it stays silent otherwise."""
+        path = "/api/v1/payments/webhooks/stripe"
+        await launch.tell(
+            self._servers.gateway_url,
+            "webhooks",
+            url=f"{self.url('payment')}{path}",
+            secret=GATEWAY_WEBHOOK_SECRET,
+            manner=manner,
+        )
 
     async def stop(self, *names: str) -> None:
         """Stop these services, or all, as an operator would."""

@@ -15,6 +15,8 @@ CACHE = ROOT / ".local" / "cache"
 
 GATEWAY_KEY = "sk_test_pedido"
 """What the payment service shows to the gateway simulator."""
+GATEWAY_WEBHOOK_SECRET = "whsec_pedido_local_only"  # noqa: S105  of the simulator, not of anybody
+"""What the gateway simulator signs its webhooks with."""
 
 
 @dataclass(frozen=True, slots=True)

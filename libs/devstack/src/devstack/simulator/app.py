@@ -15,13 +15,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from devstack.simulator import keys, refusals
+from devstack.simulator import chances, keys, refusals
+from devstack.simulator.chances import Chances, Mishap
 from devstack.simulator.delivery import Delivery
 from devstack.simulator.gateway import Gateway, Operation
 from devstack.simulator.keys import Keys
 from devstack.simulator.ledger import Ledger
 from devstack.simulator.moods import Mood, Moods, distorted
 from devstack.simulator.refusals import Body, Refusal
+from devstack.simulator.webhooks import Postman
 
 Change: TypeAlias = Callable[[Request, str], Operation]
 """Understands a request by itself and its body."""
@@ -30,8 +32,8 @@ Look: TypeAlias = Callable[[Request], Body]
 
 def create_app(ledger: Ledger, api_key: str) -> Starlette:
     """Build the application around a ledger; callers show that key."""
-    http = _Http(Keys(ledger), api_key)
     gateway = Gateway(ledger)
+    http = _Http(Keys(ledger), gateway, Postman(ledger), api_key)
     intents, refunds = "/v1/payment_intents", "/v1/refunds"
     return Starlette(
         routes=[
@@ -44,6 +46,8 @@ def create_app(ledger: Ledger, api_key: str) -> Starlette:
             http.get(refunds, lambda r: gateway.list_refunds(r.url.query)),
             http.get(f"{refunds}/{{id}}", lambda r: gateway.show_refund(_id(r))),
             Route("/mood", http.feel, methods=["PUT"]),
+            Route("/chances", http.take_chances, methods=["PUT"]),
+            Route("/webhooks", http.send_webhooks, methods=["PUT"]),
             Route("/health", _health),
         ],
         exception_handlers={Refusal: _refused, HTTPException: _unknown_route},
@@ -53,9 +57,12 @@ def create_app(ledger: Ledger, api_key: str) -> Starlette:
 class _Http:
     """What every route has in common."""
 
-    def __init__(self, known: Keys, api_key: str) -> None:
+    def __init__(self, known: Keys, gateway: Gateway, postman: Postman, api_key: str) -> None:
         self._keys = known
+        self._gateway = gateway
+        self._postman = postman
         self._moods = Moods()
+        self._chances = Chances()
         self._authorization = f"Bearer {api_key}".encode()
 
     async def feel(self, request: Request) -> Response:
@@ -63,6 +70,18 @@ class _Http:
         self._check_caller(request)
         self._moods.become(await request.json())
         return _json({"mood": self._moods.mood, "path": self._moods.path})
+
+    async def take_chances(self, request: Request) -> Response:
+        """Let some calls go wrong from now on; see Chances.become."""
+        self._check_caller(request)
+        self._chances.become(await request.json())
+        return _json({})
+
+    async def send_webhooks(self, request: Request) -> Response:
+        """Send events from now on; see Postman.register."""
+        self._check_caller(request)
+        self._postman.register(await request.json())
+        return _json({"url": self._postman.url, "manner": self._postman.manner})
 
     def post(self, path: str, change: Change) -> Route:
         async def answer(request: Request) -> Delivery:
@@ -73,6 +92,8 @@ class _Http:
     def get(self, path: str, look: Look) -> Route:
         async def answer(request: Request) -> Response:
             self._check_caller(request)
+            if self._chances.roll() is Mishap.PROXY:
+                raise refusals.broken()
             return _json(look(request))
 
         return Route(path, answer, methods=["GET"])
@@ -84,13 +105,19 @@ class _Http:
             raise refusals.broken()
         if mood is Mood.BUSY:
             raise refusals.busy()
+        mishap = self._chances.roll()
+        if mishap is Mishap.PROXY:
+            raise refusals.broken()
         body = (await request.body()).decode()
-        operation = change(request, body)
+        operation = chances.hampered(change(request, body), mishap)
         key = request.headers.get("idempotency-key")
         with ExitStack() as held:
             held.enter_context(self._keys.taking(key))
             fingerprint = keys.fingerprint_of(request.url.path, body)
             outcome = self._keys.carry_out(operation, key, fingerprint)
+            for told, manner in self._gateway.news():
+                await self._postman.tell(told, manner)
+            outcome = chances.on_its_way(outcome, mishap, self._chances.latency())
             response = _response(distorted(mood, outcome.body), outcome.status)
             if outcome.replayed:
                 response.headers["idempotent-replayed"] = "true"

@@ -53,12 +53,22 @@ Operation: TypeAlias = Callable[[str | None], Answer]
 """A request that was understood and is still to be carried out, under its idempotency key."""
 
 
+News: TypeAlias = tuple[Body, str | None]
+"""What something became, and how the event about it comes."""
+
+
 class Gateway:
     """Stripe's payment intents with manual capture, and refunds."""
 
     def __init__(self, ledger: Ledger) -> None:
         """Keep everything in that ledger."""
         self._ledger = ledger
+        self._news: list[News] = []
+
+    def news(self) -> list[News]:
+        """Hand over what happened since the last time."""
+        news, self._news = self._news, []
+        return news
 
     def create(self, encoded: str) -> Operation:
         """Authorise a new intent."""
@@ -133,10 +143,12 @@ class Gateway:
         if script.decline_code is not None:
             refused = intent.declined(script.decline_code)
             self._ledger.save_intent(refused)
+            self._tell(refused, script)
             raise refusals.declined(script.decline_code, refused.json())
         held = intent.authorised()
         self._ledger.save_intent(held)
         self._ledger.record_effect(held, "authorize", held.amount, key)
+        self._tell(held, script)
         return Answer(200, held.json(), fate=_fate(script, attempt), delay=script.delay)
 
     def _capture(
@@ -144,11 +156,14 @@ class Gateway:
     ) -> Answer:
         intent = self._intent(intent_id)
         script = script_of(intent.payment_method)
+        if script.expires and intent.amount_capturable:
+            intent = self._expire(intent)
         captured = replace(intent.captured(amount), metadata=intent.metadata | metadata)
         if script.capture_declined:
             raise refusals.declined("generic_decline", intent.json())
         self._ledger.save_intent(captured)
         self._ledger.record_effect(captured, "capture", captured.amount_received, key)
+        self._tell(captured, script)
         return Answer(200, captured.json(), delay=script.delay)
 
     def _cancel(self, intent_id: str, reason: str | None, key: str | None) -> Answer:
@@ -157,7 +172,15 @@ class Gateway:
         self._ledger.save_intent(cancelled)
         if intent.amount_capturable:
             self._ledger.record_effect(cancelled, "cancel", intent.amount_capturable, key)
-        return Answer(200, cancelled.json(), delay=script_of(intent.payment_method).delay)
+        script = script_of(intent.payment_method)
+        self._tell(cancelled, script)
+        return Answer(200, cancelled.json(), delay=script.delay)
+
+    def _expire(self, intent: Intent) -> Intent:
+        gone = intent.cancelled("automatic")
+        self._ledger.save_intent(gone)
+        self._ledger.record_effect(gone, "cancel", intent.amount_capturable, None)
+        return gone
 
     def _refund(
         self, intent_id: str, amount: int | None, metadata: dict[str, str], key: str | None
@@ -174,7 +197,12 @@ class Gateway:
         )
         self._ledger.add_refund(refund)
         self._ledger.record_effect(intent, "refund", refund.amount, key)
-        return Answer(200, refund.json(), delay=script_of(intent.payment_method).delay)
+        script = script_of(intent.payment_method)
+        self._tell(refund, script)
+        return Answer(200, refund.json(), delay=script.delay)
+
+    def _tell(self, about: Intent | Refund, script: Script) -> None:
+        self._news.append((about.json(), script.webhook))
 
     def _intent(self, intent_id: str, *, param: str = "intent") -> Intent:
         intent = self._ledger.find_intent(intent_id)

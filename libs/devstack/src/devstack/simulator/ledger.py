@@ -30,6 +30,9 @@ CREATE TABLE IF NOT EXISTS effects (
     amount integer NOT NULL, order_id text, idempotency_key text);
 CREATE TABLE IF NOT EXISTS keys (
     key text PRIMARY KEY, fingerprint text NOT NULL, status integer NOT NULL, body text NOT NULL);
+CREATE TABLE IF NOT EXISTS deliveries (
+    seq integer PRIMARY KEY, at real NOT NULL, event_id text NOT NULL, type text NOT NULL,
+    manner text NOT NULL, status integer NOT NULL);
 CREATE TABLE IF NOT EXISTS attempts (
     subject text PRIMARY KEY, number integer NOT NULL);
 """
@@ -144,6 +147,13 @@ class Ledger:
             "INSERT INTO effects (at, intent_id, kind, amount, order_id, idempotency_key)"
             " VALUES (?, ?, ?, ?, ?, ?)",
             (time.time(), intent.id, kind, amount, intent.metadata.get("order_id"), key),
+        )
+
+    def note_delivery(self, event_id: str, kind: str, manner: str, status: int) -> None:
+        """Write down how a webhook was answered; 0 stands for no answer."""
+        self._db.execute(
+            "INSERT INTO deliveries (at, event_id, type, manner, status) VALUES (?, ?, ?, ?, ?)",
+            (time.time(), event_id, kind, manner, status),
         )
 
     def find_answer(self, key: str) -> Stored | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _DECLINED = "pm_declined"
+_WEBHOOK = "pm_webhook_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,10 @@ class Script:
     """The first attempt to authorise has its effect and gets no answer until the client leaves."""
     answer_lost: bool = False
     """The first attempt to authorise has its effect and its connection is cut."""
+    expires: bool = False
+    """What is held is gone when it is to be captured, as after seven days."""
+    webhook: str | None = None
+    """How the events of this payment come; unset as those of all others."""
     delay: float = 0.0
     """Seconds that every answer takes."""
 
@@ -34,6 +39,7 @@ _SCRIPTS = {
     "pm_slow": Script(delay=1.0),
     "pm_answer_lost": Script(answer_lost=True),
     "pm_capture_fails": Script(capture_declined=True),
+    "pm_expires": Script(expires=True),
 }
 
 
@@ -45,4 +51,6 @@ def script_of(payment_method: str | None) -> Script:
         return Script(decline_code="generic_decline")
     if payment_method.startswith(f"{_DECLINED}_"):
         return Script(decline_code=payment_method.removeprefix(f"{_DECLINED}_"))
+    if payment_method.startswith(_WEBHOOK):
+        return Script(webhook=payment_method.removeprefix(_WEBHOOK))
     return _SCRIPTS.get(payment_method, Script())
