@@ -57,6 +57,20 @@ async def test_the_order_of_members_and_the_spaces_do_not_make_another_body(shop
     assert second.headers["idempotency-replayed"] == "true"
 
 
+async def test_a_default_that_is_spelt_out_does_not_make_another_body(shop: Shop) -> None:
+    await shop.sell(("TEA", 250))
+    headers = shop.caller().headers()
+    short = {"items": [{"sku": "TEA", "quantity": 1}]}
+    long = short | {"paymentMethod": "pm_card", "shippingAddress": None}
+
+    first, second = [
+        await shop.http.post("/orders", json=body, headers=headers) for body in (short, long)
+    ]
+
+    assert first.content == second.content
+    assert second.headers["idempotency-replayed"] == "true"
+
+
 async def test_a_key_with_another_body_is_refused(shop: Shop) -> None:
     await shop.sell(("TEA", 250))
     customer = shop.caller()

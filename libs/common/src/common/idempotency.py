@@ -45,8 +45,11 @@ IdempotencyKey = Annotated[str, Depends(key_of)]
 
 
 def fingerprint(body: BaseModel, *scope: str) -> bytes:
-    """Digest what a body says, however it was spaced and in whatever order its members came."""
-    canonical = "\n".join((*scope, body.model_dump_json()))
+    """Digest what a body says, however it was spaced and in whatever order its members came.
+
+    What it leaves to a default is left out, so that a member that is new here changes no old body.
+    """
+    canonical = "\n".join((*scope, body.model_dump_json(exclude_defaults=True)))
     return hashlib.sha256(canonical.encode()).digest()
 
 
