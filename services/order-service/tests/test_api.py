@@ -378,7 +378,7 @@ async def test_the_api_document_names_every_route_and_body(shop: Shop) -> None:
     schema = place["requestBody"]["content"]["application/json"]["schema"]
     headers = [each["name"] for each in place["parameters"]]
     assert schema["required"] == ["items"]
-    assert schema["properties"].keys() == {"items", "paymentMethod"}
+    assert schema["properties"].keys() == {"items", "paymentMethod", "shippingAddress"}
     assert headers == ["Idempotency-Key"]
     assert "202" in place["responses"]
     assert set(document["components"]["schemas"]["OrderView"]["properties"]["status"]) <= {"$ref"}

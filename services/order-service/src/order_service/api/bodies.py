@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, AliasChoices, Field, ValidationError, model_validator
 from typing_extensions import override
 
+from order_service.api.addresses import ShippingAddressBody
 from order_service.domain import Choice, PlaceOrder, RequestRefund, ReturnedLine, WantedLine
 from order_service.domain.accounts import AccountChanges, Role
 from order_service.domain.placing import MAX_TOTAL
@@ -79,6 +80,7 @@ class PlaceOrderBody(Body):
         str,
         Field(pattern=r"^pm_[A-Za-z0-9_]{1,61}$", description="a provider's token, never a card"),
     ] = DEFAULT_PAYMENT_METHOD
+    shipping_address: ShippingAddressBody | None = None
 
     def command(self, *, order_id: UUID, customer_id: UUID, cause: Cause | None) -> PlaceOrder:
         """Translate to the command, the same product on two lines merged into one."""
@@ -96,6 +98,7 @@ class PlaceOrderBody(Body):
             customer_id=customer_id,
             lines=tuple(lines),
             payment_method=self.payment_method,
+            address=self.shipping_address.address() if self.shipping_address else None,
             cause=cause,
         )
 

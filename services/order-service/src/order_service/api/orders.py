@@ -32,7 +32,7 @@ from order_service.api.shapes import (
     replay,
 )
 from order_service.domain import CancelOrder, Status
-from order_service.store import reads
+from order_service.store import addresses, reads
 from order_service.store.keys import KeyRow, Slot
 from order_service.store.reads import OrderFilter
 
@@ -88,10 +88,11 @@ async def get_order(order_id: UUID, caller: Caller, parts: PartsOf, request: Req
     async with parts.database.transaction() as tx:
         row = await find_order(tx, order_id, caller)
         lines = await reads.list_lines(tx, [order_id])
+        address = await addresses.find_address(tx, order_id)
     etag = etag_of(row["version"])
     if is_known(request, etag):
         return unchanged(etag)
-    view = OrderView.of(row, lines[order_id], parts.prefix)
+    view = OrderView.of(row, lines[order_id], parts.prefix, address=address)
     return Response(view.model_dump_json(), headers={"ETag": etag}, media_type="application/json")
 
 

@@ -10,8 +10,10 @@ from fastapi import Response
 from pydantic import Field
 from typing_extensions import override
 
+from order_service.api.addresses import ShippingAddress
 from order_service.domain import Health, Refund, RefundState, Status
 from order_service.domain.accounts import Customer
+from order_service.domain.addresses import Address
 from order_service.idempotency import Answer
 from order_service.store.orders import offer_of
 from order_service.store.reads import Row
@@ -110,13 +112,20 @@ class OrderView(Wire):
         description="there while the customer is to decide",
     )
     amount_refunded: Money
+    shipping_address: ShippingAddress | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="there if one was given, and in the order itself only, not in lists",
+    )
     created_at: datetime
     updated_at: datetime
     links: Links
 
     @classmethod
-    def of(cls, row: Row, lines: Sequence[Row], prefix: str) -> "OrderView":
-        """Show an order and its lines."""
+    def of(
+        cls, row: Row, lines: Sequence[Row], prefix: str, *, address: Address | None = None
+    ) -> "OrderView":
+        """Show an order and its lines, and where it goes."""
         currency = row["currency"]
         return cls(
             order_id=row["order_id"],
@@ -127,6 +136,7 @@ class OrderView(Wire):
             total=Money(amount=row["total"], currency=currency),
             offer=Offer.of(row, lines, prefix),
             amount_refunded=Money(amount=row["amount_refunded"], currency=currency),
+            shipping_address=ShippingAddress.of(address) if address else None,
             created_at=row["created_at"],
             updated_at=row["updated_at"],
             links=Links.of(prefix, row["order_id"]),

@@ -12,6 +12,7 @@ from uuid import UUID
 from common.errors import FieldError, Refusal
 from common.message import Cause
 
+from order_service.domain.addresses import Address
 from order_service.domain.order import CANCELLABLE, Order
 from order_service.messages import Money, OrderCancelRequested, OrderLine, OrderPlaced
 
@@ -37,6 +38,7 @@ class PlaceOrder:
     customer_id: UUID
     lines: tuple[WantedLine, ...]
     payment_method: str
+    address: Address | None = None
     cause: Cause | None = None
     """The request, whose trace goes on in the event: many are placed in one transaction."""
 
@@ -69,6 +71,7 @@ class Placed:
     event: OrderPlaced
     names: tuple[str, ...]
     cause: Cause | None = None
+    address: Address | None = None
 
 
 def skus_of(commands: Iterable[PlaceOrder]) -> list[str]:
@@ -99,7 +102,8 @@ def place(command: PlaceOrder, catalogue: Catalogue, *, deadline_at: datetime) -
         payment_method=command.payment_method,
         deadline_at=deadline_at,
     )
-    return Placed(event, tuple(product.name for product in sold), command.cause)
+    names = tuple(product.name for product in sold)
+    return Placed(event, names, command.cause, command.address)
 
 
 def cancel(order: Order, command: CancelOrder) -> OrderCancelRequested:

@@ -17,7 +17,7 @@ from order_service.domain import accounts as domain
 from order_service.domain.accounts import AccountChanges, Customer
 from order_service.messages import CustomerChanged
 from order_service.store import accounts as store
-from order_service.store import keys, refresh_tokens
+from order_service.store import addresses, keys, refresh_tokens
 
 _FIRST_VERSION = 1
 """What a customer's state topic begins to count with."""
@@ -109,7 +109,7 @@ async def erase_account(tx: Transaction, customer_id: UUID) -> None:
     version = domain.erase(held)
     await store.erase_customer(tx, customer_id, version=version, again_in=_SAID_AGAIN_IN)
     await refresh_tokens.remove_all(tx, customer_id)
-    await keys.remove_of(tx, [customer_id])
+    await _forget_traces(tx, [customer_id])
     await outbox.withdraw(tx, CustomerChanged.TOPIC, str(customer_id))
     await outbox.append(tx, [_tombstone(customer_id, version)])
 
@@ -124,6 +124,7 @@ async def erase_again(tx: Transaction, *, limit: int) -> int:
 
 async def _forget_traces(tx: Transaction, customer_ids: Sequence[UUID]) -> None:
     await keys.remove_of(tx, customer_ids)
+    await addresses.remove_of(tx, customer_ids)
 
 
 def _tombstone(customer_id: UUID, version: int) -> Said:

@@ -22,7 +22,7 @@ from order_service.domain import (
     RefundFact,
 )
 from order_service.handlers import progress
-from order_service.store import accounts, catalogue, refunds
+from order_service.store import accounts, addresses, catalogue, refunds
 from order_service.store import orders as store
 
 STANDARD = Patience()
@@ -105,6 +105,7 @@ async def _open(tx: Transaction, placed: Sequence[Placed]) -> None:
     said = [Said(each.event, cause=each.cause) for each in placed]
     await store.add_orders(tx, [domain.opened(each.event, tx.now) for each in placed])
     await store.add_lines(tx, placed)
+    await addresses.add_addresses(tx, placed)
     await store.add_entries(
         tx,
         [

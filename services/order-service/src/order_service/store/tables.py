@@ -160,6 +160,21 @@ refunds = sa.Table(
     sa.Index("ix_refunds_open", "updated_at", postgresql_where=sa.text("state = 'REQUESTED'")),
 )
 
+shipping_addresses = sa.Table(
+    "shipping_addresses",
+    metadata,
+    sa.Column("order_id", UUID, primary_key=True),
+    sa.Column("customer_id", UUID, nullable=False),
+    _text("name", nullable=False),
+    sa.Column("lines", ARRAY(sa.Text), nullable=False),
+    _text("city", nullable=False),
+    _text("region"),
+    _text("postal_code"),
+    _text("country", nullable=False),
+    sa.CheckConstraint("country ~ '^[A-Z]{2}$'", name="country"),
+    sa.Index("ix_shipping_addresses_customer", "customer_id"),
+)
+
 products = sa.Table(
     "products",
     metadata,
