@@ -11,7 +11,7 @@ from common.database import Database
 from common.errors import Refusal
 from fastapi import Depends, Request
 
-STAFF = frozenset({"staff", "admin", "operator"})
+STAFF = frozenset({"staff", "admin"})
 """Who sees everybody's payments, and how they stand with the provider."""
 
 Caller = auth.Authenticated
