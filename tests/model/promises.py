@@ -23,6 +23,7 @@ from tests.model.world import World
 E = TypeVar("E", bound=Event)
 
 _TOLD = {
+    "StockPartiallyReserved": "decide",
     "OrderConfirmed": "confirmed",
     "OrderRejected": "rejected",
     "OrderExpired": "expired",
@@ -83,6 +84,7 @@ def check_quiet(world: World) -> None:
         assert order.is_settled, order
         assert order.saga is not Health.STUCK
         _check_stock_of(world, order)
+        _check_lines_of(world, order)
         _check_money_of(world, order)
         _check_refunds_of(world, order)
         _check_what_inventory_said(world, order)
@@ -113,6 +115,17 @@ def _check_stock_of(world: World, order: Order) -> None:
         assert reservation.state not in {ReservationState.HELD, ReservationState.COMMITTED}
         assert reservation.state is not ReservationState.AWAITED
         assert not any(line.held for line in reservation.lines)
+
+
+def _check_lines_of(world: World, order: Order) -> None:
+    """See that a good order is for exactly what was sold, and costs what its lines cost."""
+    lines = world.lines[order.order_id]
+    assert order.total == sum(line.quantity * line.unit_price.amount for line in lines)
+    if order.status in FULFILLED:
+        sold = world.stock.reservations[order.order_id].lines
+        assert [(line.line_no, line.sku, line.quantity) for line in sold] == [
+            (line.line_no, line.sku, line.quantity) for line in lines
+        ]
 
 
 def _check_money_of(world: World, order: Order) -> None:
@@ -205,9 +218,12 @@ def _read(records: Iterable[Record], kind: type[E]) -> list[E]:
 def _check_notices(world: World, order: Order) -> None:
     """See that the customer is told of all that happened, and once."""
     said = world.topics.of("orders.v1", order.order_id)
+    said += world.topics.of("inventory.v1", order.order_id)
     said += world.topics.of("payments.v1", order.order_id)
     owed = {(_TOLD[r.type_name], "") for r in said if r.type_name in _TOLD}
     owed.discard(("refunded", ""))
     owed |= {("refunded", str(event.refund_id)) for event in _read(said, PaymentRefunded)}
     told = {key[1:] for key in world.notices.notices if key[0] == order.order_id}
     assert told == owed
+    known = world.notices.amendments.get(order.order_id) or world.notices.orders[order.order_id]
+    assert known.total.amount == order.total

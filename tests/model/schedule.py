@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import partial
 from uuid import UUID
 
+from order_service.domain import Choice, Order
 from payment_service.domain.answers import Errand
 from payment_service.domain.payment import Kind
 
@@ -114,6 +115,8 @@ class Schedule:
                 yield f"{service.name} hears {stream.topic}", partial(self._hear, service, stream)
             for key in service.parked:
                 yield f"{service.name} retries", partial(service.retry, key, self.world.tick())
+        for order in self.world.undecided():
+            yield "customer", partial(self._decide, order)
         yield from self._moves_of_the_till()
 
     def _replays(self) -> Iterator[Move]:
@@ -140,6 +143,14 @@ class Schedule:
         else:
             service.take([service.next_of(stream)], self.world.tick())
             service.offsets[stream] += not self._befalls(Mishap.AGAIN)
+
+    def _decide(self, order: Order) -> None:
+        """Let a customer decide, or never do so."""
+        choice = self.chance.choice((*[Choice.ACCEPT_PARTIAL] * 3, Choice.CANCEL, None))
+        if choice is None:
+            self.world.expire(order)
+        else:
+            self.world.decide(order, choice)
 
     def _lease(self, order_id: UUID) -> None:
         old = self._befalls(Mishap.MOODY)

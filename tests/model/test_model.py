@@ -17,7 +17,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from order_service.domain import PlaceOrder, WantedLine
+from order_service.domain import Choice, PlaceOrder, WantedLine
 from order_service.domain.order import OPEN
 from typing_extensions import override
 
@@ -64,6 +64,7 @@ class Ending(StrEnum):
     REPLAYED = "all topics are read again, with all inboxes empty"
     INVENTORY_LOST = "inventory's database is lost, and the shelves are counted anew"
     PAYMENT_LOST = "payment's database is lost"
+    NOTIFICATION_LOST = "notification's database is lost"
 
 
 class Saga(RuleBasedStateMachine):
@@ -74,6 +75,7 @@ class Saga(RuleBasedStateMachine):
 
     @initialize(
         stock=st.integers(1, 8),
+        partial=st.frozensets(st.sampled_from(sorted(CATALOGUE))),
         seed=st.integers(0, 2**16),
         mishaps=st.frozensets(st.sampled_from(Mishap)),
         ending=st.sampled_from(Ending),
@@ -82,12 +84,13 @@ class Saga(RuleBasedStateMachine):
     def begin(
         self,
         stock: int,
+        partial: frozenset[str],
         seed: int,
         mishaps: frozenset[Mishap],
         ending: Ending,
         carts: list[tuple[dict[str, int], str]],
     ) -> None:
-        self.world = World(stock)
+        self.world = World(stock, partial)
         chance = random.Random(seed)  # noqa: S311  chance, not secrecy
         self.schedule = Schedule(self.world, chance, mishaps)
         self.ending = ending
@@ -167,6 +170,11 @@ class Saga(RuleBasedStateMachine):
             self.world.expire(order)
         else:
             self.world.cancel(order)
+
+    @rule(number=PICK, choice=st.sampled_from(Choice))
+    @precondition(lambda self: self.world.undecided())
+    def decide(self, number: int, choice: Choice) -> None:
+        self.world.decide(pick(number, self.world.undecided()), choice)
 
     @rule(number=PICK, at_last=st.booleans())
     @precondition(lambda self: self.world.unanswered())
@@ -251,6 +259,12 @@ class Saga(RuleBasedStateMachine):
                 self._rebuild(partial(self.world.rebuild_inventory, PLENTY))
             case Ending.PAYMENT_LOST if self._payment_can_be_rebuilt():
                 self._rebuild(self.world.rebuild_payment)
+            case Ending.NOTIFICATION_LOST:
+                told = self.world.notices
+                self.world.rebuild_notification()
+                self._calmly()
+                self._check()
+                assert self.world.notices == told
             case _:
                 pass
 
@@ -268,14 +282,18 @@ class Saga(RuleBasedStateMachine):
     def _rebuild(self, lose: Callable[[], None]) -> None:
         before = repr(self.world.orders.orders)
         lose()
-        self.schedule.mishaps = frozenset({Mishap.ASIDE, Mishap.AGAIN})
-        self.schedule.left = 20
-        self.schedule.ranks.clear()
-        self.schedule.drain()
+        self._calmly()
         check_stock(self.world)
         check_money(self.world)
         check_rebuilt(self.world)
         assert repr(self.world.orders.orders) == before
+
+    def _calmly(self) -> None:
+        """Hear everything again, in another order."""
+        self.schedule.mishaps = frozenset({Mishap.ASIDE, Mishap.AGAIN})
+        self.schedule.left = 20
+        self.schedule.ranks.clear()
+        self.schedule.drain()
 
     def _check(self) -> None:
         check_stock(self.world)

@@ -17,6 +17,8 @@ from order_service import domain
 from order_service.consumers import DECISIONS as ORDER
 from order_service.domain import (
     CancelOrder,
+    Choice,
+    DecideOrder,
     Order,
     Placed,
     PlaceOrder,
@@ -28,7 +30,14 @@ from order_service.domain import (
     SoldLine,
 )
 from order_service.domain.order import CANCELLABLE, FULFILLED, Health, Status
-from order_service.messages import Money, PaymentVoided, RefundRequested, StockReleased
+from order_service.messages import (
+    Money,
+    OrderLine,
+    OrderLinesAmended,
+    PaymentVoided,
+    RefundRequested,
+    StockReleased,
+)
 from payment_service.consumers import DECISIONS as PAYMENT
 from payment_service.domain.answers import Errand
 
@@ -49,7 +58,8 @@ CUSTOMER = UUID(int=7)
 class World:
     """Everything that is, with the real decisions in it."""
 
-    def __init__(self, stock: int) -> None:
+    def __init__(self, stock: int, partial: frozenset[str] = frozenset()) -> None:
+        """Open a shop; of some products less may be sold than is ordered."""
         self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
         self.topics = Topics()
         self.provider = Provider()
@@ -61,7 +71,9 @@ class World:
         self.notification = Participant("notification", NOTIFICATION, self.notices, self.topics)
         self.services = (self.order, self.inventory, self.payment, self.notification)
         self.till = Till(self.payment, self.payments, self.provider)
-        self.sold: dict[UUID, list[SoldLine]] = {}
+        self.partial = partial
+        self.lines: dict[UUID, tuple[OrderLine, ...]] = {}
+        """What is ordered, or what was taken of it."""
         self.refunds: list[RefundRequested] = []
         self.unheard: set[UUID] = set()
         """Orders with an answer to their closing that was thrown away."""
@@ -70,7 +82,14 @@ class World:
 
     def _fill(self, sku: str, stock: int) -> None:
         price = StockMoney(amount=CATALOGUE[sku].price.amount, currency="GBP")
-        command = AddProduct(sku=sku, name=sku, price=price, stock=stock, low_stock=1)
+        command = AddProduct(
+            sku=sku,
+            name=sku,
+            price=price,
+            stock=stock,
+            low_stock=1,
+            allow_partial=sku in self.partial,
+        )
         room = Stockroom(shelves={sku: products.add(command)})
         self.stock.shelves[sku] = products.add(command)
         for movement in products.fill(room.shelves[sku], command):
@@ -89,10 +108,7 @@ class World:
         first = domain.first_entry(placed.event, event_id=said.event_id, now=now)
         self.orders.add(placed.event, first, now)
         self.order.announce([said], now)
-        self.sold[command.order_id] = [
-            SoldLine(line.line_no, line.sku, line.quantity, line.unit_price.amount)
-            for line in placed.event.lines
-        ]
+        self.lines[command.order_id] = placed.event.lines
 
     def cancellable(self) -> list[Order]:
         return [order for order in self.orders.orders.values() if order.status in CANCELLABLE]
@@ -105,6 +121,22 @@ class World:
     def expire(self, order: Order) -> None:
         self.tick()
         self._happen(order, domain.expire(order))
+
+    def undecided(self) -> list[Order]:
+        return [o for o in self.orders.orders.values() if o.status is Status.ACTION_REQUIRED]
+
+    def decide(self, order: Order, choice: Choice) -> None:
+        """Let a customer take what there is, or leave it; who is too late finds it expired."""
+        command = DecideOrder(order.order_id, choice, "customer", order.customer_id)
+        lines = self.lines[order.order_id]
+        try:
+            event = domain.decide(order, command, lines=lines, now=self.tick())
+        except Refusal:
+            self.expire(order)
+            return
+        self._happen(order, event)
+        if isinstance(event, OrderLinesAmended):
+            self.lines[order.order_id] = event.lines
 
     def unanswered(self) -> list[Order]:
         return [order for order in self.orders.orders.values() if order.closing_due_at]
@@ -147,14 +179,18 @@ class World:
 
     def ask_refund(self, order: Order, amount: int, lines: int) -> None:
         """Let staff give back an amount, or one piece of some lines, if that much is left."""
-        order, sold = self.orders.orders[order.order_id], self.sold[order.order_id]
+        order = self.orders.orders[order.order_id]
+        sold = [
+            SoldLine(line.line_no, line.sku, line.quantity, line.unit_price.amount)
+            for line in self.lines[order.order_id]
+        ]
         command = RequestRefund(
             refund_id=UUID(int=1000 + len(self.refunds)),
             order_id=order.order_id,
             by=CUSTOMER,
             reason="damaged",
             amount=None if lines else Money(amount=amount, currency=order.currency),
-            lines=tuple(ReturnedLine(n, 1) for n in range(1, min(lines, len(sold)) + 1)),
+            lines=tuple(ReturnedLine(line.line_no, 1) for line in sold[:lines]),
             restock=bool(amount % 2),
         )
         refunds = self.orders.refunds_of(order.order_id)
@@ -251,6 +287,12 @@ class World:
         self.payments.due.clear()
         self.payment.rewind()
         self.payment.inbox.clear()
+
+    def rebuild_notification(self) -> None:
+        """Lose notification's database, and read all topics from the beginning."""
+        self.notices = self.notification.rows = NoticeRows()
+        self.notification.rewind()
+        self.notification.inbox.clear()
 
     def rebuild_inventory(self, stock: int) -> None:
         """Lose inventory's database, count the shelves, and read all topics from the beginning."""
