@@ -122,6 +122,11 @@ class Shop:
         headers = await self._headers(customer, key)
         return await self.post(f"/orders/{order_id}/cancel", {}, headers)
 
+    async def decide(self, customer: Customer, key: str, order_id: UUID, choice: str) -> Answer:
+        """Take what there is of an order that is short, or leave it."""
+        headers = await self._headers(customer, key)
+        return await self.post(f"/orders/{order_id}/decision", {"choice": choice}, headers)
+
     async def _headers(self, customer: Customer, key: str) -> Mapping[str, str]:
         async with customer.lock:
             if time.monotonic() > customer.renew_at:
