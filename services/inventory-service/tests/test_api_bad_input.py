@@ -28,9 +28,13 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("GET", "/inventory/lamp", None),
     ("GET", "/inventory/low-stock", None),
     ("GET", "/inventory/out-of-stock", None),
+    ("GET", "/inventory/stats", None),
     ("GET", "/inventory/movements", None),
     ("GET", "/inventory/reservations", None),
 ]
+
+ASKING = ("POST", "/inventory/check-availability")
+"""Whoever is known may ask."""
 
 BODILESS = [
     ("DELETE", "/products/lamp"),
@@ -152,7 +156,7 @@ BAD_BODIES: dict[str, tuple[bytes, str | None, tuple[int, str]]] = {
 @pytest.mark.parametrize(
     ("content", "content_type", "expected"), BAD_BODIES.values(), ids=BAD_BODIES
 )
-@pytest.mark.parametrize(("method", "path"), [route[:2] for route in ROUTES if route[2]])
+@pytest.mark.parametrize(("method", "path"), [*(route[:2] for route in ROUTES if route[2]), ASKING])
 async def test_a_bad_body_is_refused(
     closed_desk: Desk,
     method: str,
@@ -178,7 +182,7 @@ async def test_every_route_with_a_body_is_tried(closed_desk: Desk) -> None:
         for method, operation in operations.items()
         if "requestBody" in operation and path.startswith("/api/")
     }
-    assert with_body == {route[:2] for route in ROUTES if route[2]}
+    assert with_body == {*(route[:2] for route in ROUTES if route[2]), ASKING}
 
 
 FORGED = base64.urlsafe_b64encode(b"s" * 16 + b'["products", "lamp"]').decode()
@@ -316,10 +320,17 @@ async def test_a_bad_change_is_refused(closed_desk: Desk, body: dict[str, Any]) 
         {"sku": "lamp", "quantity": 1, "reason": "a\r\nb"},
         {"sku": "lamp", "quantity": 1, "reason": "\x1b[31mred"},
         {"sku": "lamp", "quantity": 1, "reason": "x", "orderId": str(UUID(int=0))},
+        {"sku": "lamp", "quantity": 1, "reason": "x", "madeBy": str(UUID(int=0))},
+        {"sku": "lamp", "quantity": 1, "reason": "x", "reference": ""},
+        {"sku": "lamp", "quantity": 1, "reason": "x", "reference": "a b"},
+        {"sku": "lamp", "quantity": 1, "reason": "x", "reference": "é"},
+        {"sku": "lamp", "quantity": 1, "reason": "x", "reference": "a" * 65},
+        {"sku": "lamp", "quantity": 1, "reason": "x", "reference": 4711},
     ],
     ids=[
         *("nothing", "a float", "too much", "no words", "no reason", "text", "true", "2^63"),
         *("too little", "sku with quotes", "CRLF", "ANSI", "unknown field"),
+        *("another author", "empty reference", "reference with a space", "é", "long", "number"),
     ],
 )
 async def test_a_bad_adjustment_is_refused(closed_desk: Desk, body: dict[str, Any]) -> None:
@@ -347,6 +358,31 @@ async def test_a_bad_category_is_refused(
     answer = await closed_desk.ask(method, path, json=category)
 
     assert code_of(answer) == (422, "validation_failed")
+
+
+ITEM = {"sku": "lamp", "quantity": 1}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({}, [], {"items": []}, {"items": ITEM}, {"items": [ITEM] * 1001}, {"items": [{}]}),
+        *({"items": [{**ITEM, "quantity": bad}]} for bad in (0, -1, 1.0, "1", True, 10**6 + 1)),
+        *({"items": [{**ITEM, "sku": bad}]} for bad in ("", "la'mp", "l" * 65, None, 7)),
+        *({"items": [{**ITEM, "price": 1}]}, {"items": [ITEM], "hold": True}),
+    ],
+    ids=lambda body: str(body)[:60],
+)
+async def test_a_bad_question_for_availability_is_refused(closed_desk: Desk, body: Any) -> None:
+    answer = await closed_desk.ask(*ASKING, role="customer", json=body)
+
+    assert code_of(answer) == (422, "validation_failed")
+
+
+async def test_nobody_unknown_asks_for_availability(closed_desk: Desk) -> None:
+    answer = await closed_desk.ask(*ASKING, role=None, json={"items": [ITEM]})
+
+    assert code_of(answer) == (401, "unauthenticated")
 
 
 async def test_a_database_that_is_away_is_said_so(closed_desk: Desk) -> None:

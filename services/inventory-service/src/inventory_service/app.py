@@ -14,7 +14,7 @@ from common.process import Program, Service
 from common.relay import Relay
 
 from inventory_service import handlers
-from inventory_service.api import ROUTERS
+from inventory_service.api import ROUTERS, attach
 from inventory_service.api.products import PROBLEMS
 from inventory_service.consumers import SUBSCRIPTION
 from inventory_service.settings import Settings
@@ -35,7 +35,7 @@ def build(settings: Settings) -> Service:
         routers=ROUTERS,
         problems=PROBLEMS,
     )
-    api.state.database = database
+    attach(api, database)
     consumer = Consumer(SUBSCRIPTION, database=database, kafka=settings)
     ops.mount(api, consumer, database, settings)
     overdue = partial(handlers.watch_overdue, database)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Literal, Self
 
 from common.http import Body, Changes, Wire
@@ -34,6 +35,9 @@ def _something(quantity: int) -> int:
 
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Pieces = Annotated[int, Field(ge=0, le=MAX_PIECES)]
+Reference = Annotated[
+    str, Field(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$", examples=["DN-2026-4711"])
+]
 CategoryId = Annotated[
     str, Field(max_length=64, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", examples=["home-decor"])
 ]
@@ -132,4 +136,28 @@ class Adjustment(Body):
     quantity: Annotated[
         int, Field(ge=-MAX_PIECES, le=MAX_PIECES, examples=[12]), AfterValidator(_something)
     ]
-    reason: Annotated[Text, Field(examples=["delivery 4711"])]
+    reason: Annotated[Text, Field(examples=["delivery"])]
+    reference: Annotated[
+        Reference | None,
+        Field(description="delivery note or count: a request with it may safely be repeated"),
+    ] = None
+
+
+class WantedItem(Body):
+    """One product and how many of it."""
+
+    sku: Annotated[Sku, Field(examples=["85123A"])]
+    quantity: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class AvailabilityQuestion(Body):
+    """What somebody would like to order, as the order would list it."""
+
+    items: Annotated[list[WantedItem], Field(min_length=1, max_length=1000)]
+
+    def wanted(self) -> dict[str, int]:
+        """Add up what is wanted of each product."""
+        total: Counter[str] = Counter()
+        for item in self.items:
+            total[item.sku] += item.quantity
+        return dict(total)

@@ -8,7 +8,7 @@ from uuid import UUID
 from common.http import Moment, Router
 from common.openapi import refuses
 from common.paging import Page, PageQuery, PagesOf
-from fastapi import Query
+from fastapi import Query, Request, Response
 from pydantic import Field
 
 from inventory_service import handlers
@@ -40,13 +40,21 @@ class MovementQuery(PageQuery):
 
 
 @router.post(
-    "/adjustments", status_code=201, responses=refuses(unknown_product=422, invalid_state=409)
+    "/adjustments",
+    status_code=201,
+    responses=refuses(unknown_product=422, invalid_state=409, reference_used=409),
 )
-async def adjust_stock(body: Adjustment, admin: Admin, database: DatabaseOf) -> Stock:
+async def adjust_stock(
+    body: Adjustment, request: Request, response: Response, admin: Admin, database: DatabaseOf
+) -> Stock:
     """Correct a count; reason and author stay in the ledger."""
-    command = AdjustStock(body.sku, body.quantity, body.reason, made_by=admin.id)
+    command = AdjustStock(
+        body.sku, body.quantity, body.reason, made_by=admin.id, reference=body.reference
+    )
     async with database.transaction() as tx:
-        return Stock.of(await handlers.adjust_stock(tx, command))
+        adjusted = Stock.of(await handlers.adjust_stock(tx, command))
+    response.headers["Location"] = request.url.path.replace("adjustments", adjusted.sku)
+    return adjusted
 
 
 @router.get("/movements")

@@ -27,6 +27,7 @@ PROBLEMS = {
     "unknown_category": "There is no such category. Add it first.",
     "category_taken": "A category with this id exists. Rename it instead.",
     "category_in_use": "Products are in this category. Move them to another first.",
+    "reference_used": "This reference moved the product by another quantity. Use a new one.",
     "invalid_state": "The stock as it is does not allow this; the detail says why.",
 }
 """This service's own problem codes."""

@@ -87,6 +87,7 @@ class Movement(Wire):
     quantity: int
     order_id: UUID | None
     reason: str | None
+    reference: str | None
     made_by: UUID | None
     at: datetime
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from typing import Literal
 from uuid import UUID
 
 from common.errors import Refusal
@@ -55,6 +56,19 @@ class AdjustStock:
     quantity: int
     reason: str
     made_by: UUID | None = None
+    reference: str | None = None
+    """The delivery note or the count's number: it is booked once for a product."""
+
+
+Promise = Literal["YES", "PARTIAL", "NO"]
+"""All of what is wanted can be had, some of it, or nothing."""
+
+
+def promise(available: int, wanted: int) -> Promise:
+    """Answer what a customer may know, which is not how many there are."""
+    if wanted <= available:
+        return "YES"
+    return "PARTIAL" if available > 0 else "NO"
 
 
 def add(command: AddProduct) -> Shelf:
@@ -130,6 +144,7 @@ def adjust(room: Stockroom, command: AdjustStock) -> Outcome:
         command.quantity,
         reason=command.reason,
         made_by=command.made_by,
+        reference=command.reference,
     )
     crossed = list(room.recategorised([movement]))
     return Outcome(

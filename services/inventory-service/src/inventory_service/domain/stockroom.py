@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -65,6 +65,14 @@ _EFFECTS = {
 }
 
 
+def total(moved: Mapping[MovementKind, int]) -> Counts:
+    """Add up what so many pieces moved make of an empty shelf."""
+    counts = Counts()
+    for kind, quantity in moved.items():
+        counts = counts.plus(_EFFECTS[kind], quantity)
+    return counts
+
+
 @dataclass(frozen=True, slots=True)
 class Movement:
     """One row of the ledger: the only way in which counts change."""
@@ -76,6 +84,8 @@ class Movement:
     reason: str | None = None
     made_by: UUID | None = None
     """Who moved it by hand; an order moves it by itself."""
+    reference: str | None = None
+    """The paper behind it: one moves a product once."""
 
 
 @dataclass(frozen=True, slots=True)

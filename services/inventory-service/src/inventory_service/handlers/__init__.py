@@ -10,4 +10,5 @@ from inventory_service.handlers.products import get_product as get_product
 from inventory_service.handlers.products import remove_product as remove_product
 from inventory_service.handlers.products import repeat_tombstones as repeat_tombstones
 from inventory_service.handlers.stock import adjust_stock as adjust_stock
+from inventory_service.handlers.stock import check_availability as check_availability
 from inventory_service.handlers.stock import watch_overdue as watch_overdue

@@ -205,9 +205,9 @@ async def _save_movements(tx: Transaction, room: Stockroom) -> None:
     moved = [movement for movement, _ in room.ledger]
     await tx.execute(
         """
-        INSERT INTO movements (sku, kind, quantity, order_id, reason, made_by, event_id)
+        INSERT INTO movements (sku, kind, quantity, order_id, reason, made_by, reference, event_id)
         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::uuid[], $5::text[],
-                             $6::uuid[], $7::uuid[])
+                             $6::uuid[], $7::text[], $8::uuid[])
         """,
         [movement.sku for movement in moved],
         [movement.kind for movement in moved],
@@ -215,5 +215,6 @@ async def _save_movements(tx: Transaction, room: Stockroom) -> None:
         [movement.order_id for movement in moved],
         [movement.reason for movement in moved],
         [movement.made_by for movement in moved],
+        [movement.reference for movement in moved],
         [event_id for _, event_id in room.ledger],
     )

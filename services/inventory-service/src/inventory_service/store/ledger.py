@@ -27,7 +27,7 @@ class MovementFilter:
 
 
 LIST_MOVEMENTS = """
-    SELECT id, sku, order_id, kind, quantity, reason, made_by, at
+    SELECT id, sku, order_id, kind, quantity, reason, reference, made_by, at
       FROM movements
      WHERE ($1::text IS NULL OR sku = $1)
        AND ($2::uuid IS NULL OR order_id = $2)
@@ -48,6 +48,14 @@ LIST_RESERVATIONS = """
      ORDER BY order_id DESC
      LIMIT $4
 """
+
+
+async def find_referenced(tx: Transaction, sku: str, reference: str) -> int | None:
+    """Tell by how much this paper moved the product, if it did."""
+    quantity: int | None = await tx.fetchval(
+        "SELECT quantity FROM movements WHERE sku = $1 AND reference = $2", sku, reference
+    )
+    return quantity
 
 
 async def list_movements(

@@ -104,6 +104,7 @@ movements = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("event_id", UUID),
     sa.Column("made_by", UUID),
+    sa.Column("reference", sa.Text),
     _now("at"),
     sa.CheckConstraint(
         "kind IN ('initial', 'adjusted', 'reserved', 'released', 'committed', 'restocked')",
@@ -119,6 +120,13 @@ movements = sa.Table(
         where="kind IN ('initial', 'adjusted', 'restocked')",
     ),
     sa.Index("ix_movements_at", "at", postgresql_using="brin"),
+    sa.Index(
+        "uq_movements_sku_reference",
+        "sku",
+        "reference",
+        unique=True,
+        postgresql_where=sa.text("reference IS NOT NULL"),
+    ),
 )
 
 reservations = sa.Table(
