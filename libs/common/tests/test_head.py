@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 import uvicorn
+from common import head
 from common.edge import BODY_LIMIT
 from common.head import HEAD_LIMIT, BoundedHead
 from common.health import Health
@@ -85,4 +86,53 @@ async def test_large_heads_are_read_again_and_again(port: int, size: int) -> Non
         await reader.readexactly(int(length.split(b":")[1]))
         assert answer.startswith(b"HTTP/1.1 200 ")
 
+    writer.close()
+
+
+LIVE = b"GET /api/v1/health/live HTTP/1.1\r\nHost: n\r\n"
+SLOW = {
+    "nothing at first": (0, b"", b""),
+    "half a method": (0, b"GE", b""),
+    "half a head": (0, LIVE + b"X: ", b"x"),
+    "an empty line after an answer": (1, b"\r\n", b""),
+    "half a head after an answer": (1, LIVE + b"X: ", b"x"),
+}
+
+
+@pytest.mark.parametrize(("before", "begin", "drop"), SLOW.values(), ids=SLOW)
+async def test_a_head_that_does_not_come_is_not_waited_for(
+    port: int, before: int, begin: bytes, drop: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head, "HEAD_TIMEOUT", 0.3)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(before):
+        writer.write(LIVE + b"\r\n")
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+
+    writer.write(begin)
+    trickle = asyncio.create_task(drop_by_drop(writer, drop))
+
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    trickle.cancel()
+    writer.close()
+
+
+async def drop_by_drop(writer: asyncio.StreamWriter, drop: bytes) -> None:
+    while True:
+        writer.write(drop)
+        await asyncio.sleep(0.05)
+
+
+async def test_an_answer_may_take_longer_than_a_head(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head, "HEAD_TIMEOUT", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    writer.write(HEAD + b'Content-Length: 11\r\n\r\n{"text":')
+    await asyncio.sleep(0.4)
+    writer.write(b'""}')
+
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
     writer.close()
