@@ -3,6 +3,7 @@ import io
 import random
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -241,13 +242,29 @@ async def test_an_erased_customer_leaves_no_address(database: Database) -> None:
     assert tuple(kept) == (None, None, 2)
 
 
+async def test_what_is_set_aside_of_an_erased_customer_is_emptied(database: Database) -> None:
+    told, other = [
+        record(
+            CustomerChanged(customer_id=uuid7(), name="Ada", email=email, language="en"), version=1
+        )
+        for email in ("ada@example.com", "ben@example.com")
+    ]
+    await hear(database, [_saying(each, b"ce_version", b"?") for each in (told, other)])
+    tombstone = _saying(_without_value(told), b"ce_version", b"2")
+
+    await hear(database, [tombstone])
+
+    async with database.transaction() as tx:
+        kept = await tx.fetch("SELECT key, payload, state FROM parked")
+    assert {(row["key"], row["payload"], row["state"]) for row in kept} == {
+        (told.key, None, "skipped"),
+        (other.key, other.value, "skipped"),
+    }
+
+
+def _saying(each: Record, name: bytes, value: bytes) -> Record:
+    return replace(each, headers=list((dict(each.headers) | {name: value}).items()))
+
+
 def _without_value(each: Record) -> Record:
-    return Record(
-        topic=each.topic,
-        partition=each.partition,
-        offset=each.offset,
-        timestamp=each.timestamp,
-        key=each.key,
-        value=None,
-        headers=each.headers,
-    )
+    return replace(each, value=None)
