@@ -77,6 +77,9 @@ down: .venv/installed ## stop what `make dev` started
 bench: .venv/installed ## measure throughput, latency, CPU and memory per order
 	@$(PY) -m benchmarks $(ARGS)
 
+bench-login: .venv/installed ## measure what 20 parallel logins cost those who order
+	@$(PY) -m benchmarks P16 --runs 1 $(ARGS)
+
 invariants: .venv/installed ## check the running stack's invariants
 	@set -a; . .local/stack.env; set +a; $(PY) -m invariants
 
@@ -105,4 +108,4 @@ $(UV):
 	@$(UV) pip install --quiet --python $(PY) --no-deps $(foreach member,$(MEMBERS),--editable $(member))
 	@touch $@
 
-.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick money format dev down bench invariants asyncapi images-check up lock
+.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick money format dev down bench bench-login invariants asyncapi images-check up lock

@@ -10,7 +10,7 @@ from devstack.topology import SERVICES
 from invariants import rest
 from invariants.checker import check
 
-from benchmarks import meter
+from benchmarks import meter, storm
 from benchmarks.driver import Driver, Load, LoadError
 from benchmarks.figures import Aim, Row, Values, percentile
 from benchmarks.observer import observe
@@ -42,6 +42,7 @@ ROWS = {
             | {"all four idle % of a core": Aim(5)}
             | {f"{name} idle queries/s": Aim(10) for name in SERVICES},
         ),
+        storm.ROW,
     )
 }
 
@@ -113,6 +114,14 @@ async def start_and_idle(rig: Rig) -> dict[str, Values]:
     core = sum(cpu[name] for name in SERVICES) / IDLE_SECONDS * 100
     queries = {f"{name} idle queries/s": n / IDLE_SECONDS for name, n in asked_since.items()}
     return {"P14": figures | {"all four idle % of a core": core} | queries}
+
+
+async def login_storm(rig: Rig, seconds: float) -> dict[str, Values]:
+    """P16: a steady trickle of orders, in peace and among people who log in."""
+    figures = await storm.measure(rig, seconds)
+    await _settle(rig)
+    await verify(rig)
+    return {"P16": figures}
 
 
 async def verify(rig: Rig) -> None:
