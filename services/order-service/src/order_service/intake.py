@@ -13,7 +13,7 @@ from common.failpoint import failpoint
 from common.idempotency import mismatch
 
 from order_service import handlers, idempotency
-from order_service.domain import Patience, PlaceOrder
+from order_service.domain import Caps, Patience, PlaceOrder
 from order_service.idempotency import Answer
 from order_service.store import keys
 from order_service.store.keys import KeyRow, Slot
@@ -61,10 +61,18 @@ class _Entry:
 class Intake:
     """Collects concurrent orders into batches; a batch grows while the one before it commits."""
 
-    def __init__(self, database: Database, *, patience: Patience, capacity: int = 2000) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        patience: Patience,
+        caps: Caps = handlers.NORMAL,
+        capacity: int = 2000,
+    ) -> None:
         """Bound the number of callers that wait at one time; more are told to come back."""
         self._database = database
         self._patience = patience
+        self._caps = caps
         self._capacity = capacity
         self._callers = 0
         self._queue: deque[_Entry] = deque()
@@ -172,7 +180,9 @@ class Intake:
             refused: dict[Slot, Refusal] = {}
             if fresh:
                 commands = [each.command for each in fresh]
-                outcomes = await handlers.place_orders(tx, commands, patience=self._patience)
+                outcomes = await handlers.place_orders(
+                    tx, commands, patience=self._patience, caps=self._caps
+                )
                 refused = dict(_refusals(fresh, outcomes))
             await idempotency.release(tx, list(refused))
             failpoint("intake.committing")

@@ -56,3 +56,12 @@ class Settings(ProcessSettings, KafkaSettings, JwtIssuerSettings, ApiSettings):
         timedelta(minutes=15),
         description="a live stream ends after this; its client comes back with a new token",
     )
+    open_orders_max: int = Field(
+        1000, ge=1, le=1_000_000, description="orders of one customer that are not confirmed yet"
+    )
+    open_pieces_max: int = Field(
+        100_000,
+        ge=1,
+        le=1_000_000_000,
+        description="pieces of one product that those orders of one customer may hold",
+    )

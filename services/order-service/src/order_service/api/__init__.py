@@ -34,6 +34,8 @@ ROUTERS = (
 
 PROBLEMS: Mapping[str, str] = {
     "email_taken": "The e-mail address has an account. Log in, or use another address.",
+    "too_many_open_orders": "Too many of the caller's orders are not confirmed yet. Order later.",
+    "too_much_held": "The caller's open orders hold too much of a product. Order it later.",
     "unknown_product": "A product is not in the catalogue, or not for sale.",
     "over_refund": "More than is left of what was paid, or bought. Ask for less.",
     "currency_mismatch": "The currencies differ. Order them apart; refund in the order's own.",

@@ -8,6 +8,7 @@ from common import auth, idempotency, telemetry
 from common.http import StrictRoute
 from common.idempotency import IdempotencyKey
 from common.message import Cause, uuid7
+from common.openapi import refuses
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from typing_extensions import override
@@ -50,7 +51,13 @@ router = APIRouter(tags=["orders"], route_class=_DirectRoute)
 
 
 @router.post(
-    "/orders", status_code=HTTPStatus.ACCEPTED, response_model=OrderAccepted, name="place_order"
+    "/orders",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=OrderAccepted,
+    name="place_order",
+    responses=refuses(
+        unknown_product=422, currency_mismatch=422, too_many_open_orders=429, too_much_held=429
+    ),
 )
 async def place_order(
     body: PlaceOrderBody, key: IdempotencyKey, caller: Caller, parts: PartsOf

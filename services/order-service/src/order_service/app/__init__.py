@@ -17,7 +17,7 @@ from common.relay import Relay
 from order_service import api, consumers, deadlines
 from order_service.accounts import Passwords, Sessions
 from order_service.api.throttle import Throttle
-from order_service.domain import Patience
+from order_service.domain import Caps, Patience
 from order_service.intake import Intake
 from order_service.settings import Settings
 from order_service.stream import Feed, Limits
@@ -86,7 +86,12 @@ def _parts(
     secret = sha256(key.get_secret_value().encode() if key else token_bytes(32)).digest()
     return api.Parts(
         database=database,
-        intake=Intake(database, patience=patience, capacity=settings.intake_capacity),
+        intake=Intake(
+            database,
+            patience=patience,
+            caps=Caps(orders=settings.open_orders_max, pieces=settings.open_pieces_max),
+            capacity=settings.intake_capacity,
+        ),
         feed=feed,
         passwords=Passwords(),
         sessions=Sessions(secret=secret, life=settings.jwt_refresh_expires_in),

@@ -3,6 +3,8 @@
 from order_service.domain.book import Entry as Entry
 from order_service.domain.book import Orders as Orders
 from order_service.domain.book import first_entry as first_entry
+from order_service.domain.caps import Caps as Caps
+from order_service.domain.caps import Holdings as Holdings
 from order_service.domain.fold import FACTS as FACTS
 from order_service.domain.fold import Recorded as Recorded
 from order_service.domain.fold import evolve as evolve

@@ -10,6 +10,7 @@ from order_service.handlers.accounts import make_admin as make_admin
 from order_service.handlers.deciding import decide_order as decide_order
 from order_service.handlers.fulfilment import deliver_order as deliver_order
 from order_service.handlers.fulfilment import ship_order as ship_order
+from order_service.handlers.orders import NORMAL as NORMAL
 from order_service.handlers.orders import cancel_order as cancel_order
 from order_service.handlers.orders import load_orders as load_orders
 from order_service.handlers.orders import place_orders as place_orders

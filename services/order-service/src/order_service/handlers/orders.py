@@ -14,6 +14,7 @@ from common.message import Received, Said
 from order_service import domain
 from order_service.domain import (
     CancelOrder,
+    Caps,
     Order,
     Orders,
     Patience,
@@ -22,15 +23,22 @@ from order_service.domain import (
     RefundFact,
 )
 from order_service.handlers import progress
-from order_service.store import accounts, addresses, catalogue, refunds
+from order_service.store import accounts, addresses, catalogue, holdings, refunds
 from order_service.store import orders as store
 
 STANDARD = Patience()
 """The design's own durations."""
 
+NORMAL = Caps()
+"""What a wholesaler's busiest customer stays far below."""
+
 
 async def place_orders(
-    tx: Transaction, commands: Sequence[PlaceOrder], *, patience: Patience = STANDARD
+    tx: Transaction,
+    commands: Sequence[PlaceOrder],
+    *,
+    patience: Patience = STANDARD,
+    caps: Caps = NORMAL,
 ) -> list[Placed | Refusal]:
     """Store each order as pending and announce it, or refuse it and do neither."""
     deadline_at = tx.now + patience.deadline
@@ -41,6 +49,11 @@ async def place_orders(
         if command.customer_id in barred
         else domain.place(command, known, deadline_at=deadline_at)
         for command in commands
+    ]
+    held = await holdings.get_holdings(tx, commands, caps)
+    outcomes = [
+        (held.take(command) or outcome) if isinstance(outcome, Placed) else outcome
+        for command, outcome in zip(commands, outcomes, strict=True)
     ]
     placed = [outcome for outcome in outcomes if isinstance(outcome, Placed)]
     if placed:

@@ -101,6 +101,11 @@ orders = sa.Table(
         postgresql_where=sa.text("status IN ('PENDING', 'ACTION_REQUIRED')"),
     ),
     sa.Index(
+        "ix_orders_unconfirmed",
+        "customer_id",
+        postgresql_where=sa.text("status IN ('PENDING', 'ACTION_REQUIRED')"),
+    ),
+    sa.Index(
         "ix_orders_closing_due",
         "closing_due_at",
         postgresql_where=sa.text("closing_due_at IS NOT NULL"),
