@@ -35,6 +35,21 @@ async def test_a_declined_card_names_its_reason_and_holds_nothing(
     assert _effects(gateway, intent["id"]) == []
 
 
+async def test_a_first_refund_is_refused_and_the_next_one_made(
+    client: Client, gateway: RunningGateway
+) -> None:
+    intent = await client.captured("pm_refund_fails")
+
+    first, second = [
+        await client.post("/v1/refunds", {"payment_intent": intent, "amount": "10"})
+        for _ in range(2)
+    ]
+
+    assert (first.status_code, first.json()["error"]["code"]) == (400, "balance_insufficient")
+    assert (second.status_code, second.json()["status"]) == (200, "succeeded")
+    assert _effects(gateway, intent) == ["authorize", "capture", "refund"]
+
+
 async def test_an_unknown_token_succeeds(client: Client) -> None:
     assert (await client.authorise("pm_whatever")).status_code == 200
 

@@ -186,6 +186,9 @@ class Gateway:
         self, intent_id: str, amount: int | None, metadata: dict[str, str], key: str | None
     ) -> Answer:
         intent = self._intent(intent_id, param="payment_intent")
+        script = script_of(intent.payment_method)
+        if script.refund_refused and self._ledger.count_attempt(f"refund:{intent_id}") == 1:
+            raise refusals.invalid("Insufficient funds.", code="balance_insufficient")
         before = self._ledger.refunded(intent_id)
         refund = Refund(
             id=intents.new_id("re"),
@@ -197,7 +200,6 @@ class Gateway:
         )
         self._ledger.add_refund(refund)
         self._ledger.record_effect(intent, "refund", refund.amount, key)
-        script = script_of(intent.payment_method)
         self._tell(refund, script)
         return Answer(200, refund.json(), delay=script.delay)
 

@@ -20,6 +20,8 @@ class Script:
     """The first attempt to authorise has its effect and gets no answer until the client leaves."""
     answer_lost: bool = False
     """The first attempt to authorise has its effect and its connection is cut."""
+    refund_refused: bool = False
+    """The first refund is refused; later ones are made."""
     expires: bool = False
     """What is held is gone when it is to be captured, as after seven days."""
     webhook: str | None = None
@@ -40,6 +42,7 @@ _SCRIPTS = {
     "pm_answer_lost": Script(answer_lost=True),
     "pm_capture_fails": Script(capture_declined=True),
     "pm_expires": Script(expires=True),
+    "pm_refund_fails": Script(refund_refused=True),
 }
 
 
