@@ -2,7 +2,7 @@ import re
 from collections import Counter
 
 from demo.invoices import Invoice, Row
-from demo.plan import Cancel, Order, is_scarce, payment_method, plan
+from demo.plan import Cancel, Order, Refund, is_scarce, payment_method, plan
 
 
 def invoice(number: str, customer: str = "17850", *lines: tuple[str, int]) -> Invoice:
@@ -78,6 +78,44 @@ def test_other_cancellations_are_counted_as_what_they_are() -> None:
 
     assert made.cancellations == Counter(part=1, nothing=3)
     assert all(isinstance(step, Order) for step in made.steps)
+    assert made.refunds == [Refund("C2", "1", (("LAMP", 1),))]
+
+
+def test_no_more_comes_back_of_an_order_than_it_has_left() -> None:
+    backs = [invoice(f"C{n}", "17850", ("LAMP", -2)) for n in range(2, 6)]
+
+    made = plan([invoice("1"), *backs, invoice("6")], 2)
+
+    assert [refund.number for refund in made.refunds] == ["C2", "C3", "C4"]
+    assert made.cancellations == Counter(part=3, nothing=1)
+
+
+def test_an_order_of_which_something_came_back_is_not_cancelled_as_a_whole() -> None:
+    history = [
+        invoice("1", "17850", ("LAMP", 6), ("CUP", 2)),
+        invoice("C2", "17850", ("CUP", -2)),
+        invoice("C3", "17850", ("LAMP", -6), ("CUP", -2)),
+        invoice("C4", "17850", ("LAMP", -6)),
+        invoice("5"),
+    ]
+
+    made = plan(history, 2)
+
+    assert [refund.number for refund in made.refunds] == ["C2", "C4"]
+    assert made.cancellations == Counter(part=2, nothing=1)
+
+
+def test_what_could_not_be_ordered_does_not_come_back() -> None:
+    history = [
+        invoice("1", "17850", ("LAMP", 6), ("GIFT BOX", 1)),
+        invoice("C2", "17850", ("LAMP", -1), ("GIFT BOX", -1)),
+        invoice("C3", "17850", ("GIFT BOX", -1)),
+        invoice("4"),
+    ]
+
+    made = plan(history, 2)
+
+    assert made.refunds == [Refund("C2", "1", (("LAMP", 1),))]
 
 
 def test_the_catalogue_has_every_product_at_its_first_price_and_first_name() -> None:

@@ -25,7 +25,7 @@ from demo.plan import Plan, plan
 from demo.replay import IN_FLIGHT, Outcome, Replay, let_in
 from demo.shop import Shop
 from demo.stage import DemoError, Suite
-from demo.stocking import stock_shop
+from demo.stocking import headers_as, stock_shop
 from demo.summary import read_facts
 
 NO_VERDICT = 2
@@ -111,11 +111,13 @@ async def _replay(suite: Suite, made: Plan, rate: float, progress: Progress) -> 
     async with Shop(suite.order_url, connections=IN_FLIGHT) as shop:
         entering = progress.add_task("customers", total=len(made.accounts))
         customers = await let_in(shop, made.accounts, lambda: progress.advance(entering))
-        placing = progress.add_task("orders", total=len(made.steps))
+        placing = progress.add_task("orders", total=len(made.steps) + len(made.refunds))
         replay = Replay(
             shop, customers, uuid4().hex[:8], suite.client_log, lambda: progress.advance(placing)
         )
-        return await replay.play(made, rate=rate)
+        outcome = await replay.play(made, rate=rate)
+        await replay.give_back(made.refunds, headers_as("staff", suite))
+        return outcome
 
 
 async def _verdict(suite: Suite, orders: int, progress: Progress) -> Report:

@@ -1,4 +1,4 @@
-"""What a run replays, decided before it begins: orders, cancellations, catalogue and stock."""
+"""What a run replays, decided before it begins: orders, cancellations, refunds, and the stock."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -40,6 +40,16 @@ class Cancel:
     account: str
 
 
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A cancellation of a part: what comes back of an order is refunded and restocked."""
+
+    number: str
+    order: str
+    pieces: tuple[tuple[str, int], ...]
+    """sku and quantity"""
+
+
 Step: TypeAlias = Order | Cancel
 
 
@@ -58,6 +68,8 @@ class Plan:
     """A run, in the order in which it happened."""
 
     steps: list[Step] = field(default_factory=list)
+    refunds: list[Refund] = field(default_factory=list)
+    """After the steps: what comes back was delivered first."""
     catalogue: list[Stocked] = field(default_factory=list)
     refused: Counter[Refusal] = field(default_factory=Counter)
     empty: int = 0
@@ -95,6 +107,8 @@ class _Draft:
     """Order → its invoice."""
     undoable: defaultdict[str, list[Invoice]] = field(default_factory=lambda: defaultdict(list))
     """Customer → what a cancellation of theirs may undo."""
+    left: dict[str, Counter[str]] = field(default_factory=dict)
+    """Order → what of it has not come back yet."""
 
     def learn(self, invoice: Invoice) -> None:
         """Keep each product's first price and first description, and how many were ever sold."""
@@ -117,20 +131,25 @@ class _Draft:
         self.wanted_by[invoice.number] = invoice
         if invoice.customer:
             self.undoable[invoice.customer].append(invoice)
+            self.left[invoice.number] = Counter(invoice.pieces)
 
     def _cancel(self, cancellation: Invoice) -> None:
-        """Find the newest invoice of the same customer that this one undoes."""
-        before = self.undoable[cancellation.customer]
+        """Find the newest invoice of the same customer that this one undoes, whole or in part."""
+        newest_first = self.undoable[cancellation.customer][::-1]
         undone = Counter({sku: -quantity for sku, quantity in cancellation.pieces.items()})
-        whole = next((invoice for invoice in reversed(before) if invoice.pieces == undone), None)
-        if whole is not None:
-            before.remove(whole)
-            self.plan.steps.append(Cancel(cancellation.number, whole.number, whole.account))
-            self.plan.cancellations["whole"] += 1
-        elif any(undone <= invoice.pieces for invoice in before):
-            self.plan.cancellations["part"] += 1
-        else:
-            self.plan.cancellations["nothing"] += 1
+        for invoice in newest_first:
+            if self.left[invoice.number] == invoice.pieces == undone:
+                self.undoable[cancellation.customer].remove(invoice)
+                self.plan.steps.append(Cancel(cancellation.number, invoice.number, invoice.account))
+                self.plan.cancellations["whole"] += 1
+                return
+        for invoice in newest_first:
+            if undone <= self.left[invoice.number] and (back := _ordered(undone, invoice)):
+                self.left[invoice.number] -= undone
+                self.plan.refunds.append(Refund(cancellation.number, invoice.number, back))
+                self.plan.cancellations["part"] += 1
+                return
+        self.plan.cancellations["nothing"] += 1
 
     def finished(self) -> Plan:
         """Stock the shop for what is going to be ordered."""
@@ -143,6 +162,12 @@ class _Draft:
             for sku, product in self.products.items()
         ]
         return self.plan
+
+
+def _ordered(undone: Counter[str], invoice: Invoice) -> tuple[tuple[str, int], ...]:
+    """Leave out what was on the invoice and could not be ordered."""
+    skus = {line.sku for line in invoice.lines}
+    return tuple((sku, quantity) for sku, quantity in undone.items() if sku in skus)
 
 
 def _order(invoice: Invoice) -> Order:

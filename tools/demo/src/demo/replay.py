@@ -1,20 +1,22 @@
-"""Replays a plan: every order and cancellation by its own customer, in the order of the data."""
+"""Replays a plan: orders and cancellations by their customers, refunds by staff, in their order."""
 
 import asyncio
 import hashlib
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from demo.plan import Cancel, Order, Plan
+from demo.plan import Cancel, Order, Plan, Refund
 from demo.shop import ACCEPTED, Customer, Shop
 
 IN_FLIGHT = 64
 """Requests at once: enough to keep the intake's batches full, as a busy shop would."""
+RETURNING = 8
+"""Orders of which something comes back at once: staff takes parcels in one after the other."""
 ENTERING = 8
 """Registrations at once: each costs a password hash, and more would only queue."""
 
@@ -30,6 +32,8 @@ class Outcome:
     refused: Counter[str] = field(default_factory=Counter)
     cancelled: Counter[str] = field(default_factory=Counter)
     """Answers to cancellations."""
+    refunded: Counter[str] = field(default_factory=Counter)
+    """Answers to refunds."""
     took: float = 0.0
 
 
@@ -109,6 +113,34 @@ class Replay:
         key = f"{self.run}-{cancel.number}"
         answer = await self.shop.cancel(self.customers[cancel.account], key, order_id)
         self.outcome.cancelled["accepted" if answer.status == ACCEPTED else answer.code] += 1
+
+    async def give_back(self, refunds: Iterable[Refund], staff: Mapping[str, str]) -> None:
+        """Refund what came back, each once its order is settled; one order's in their order."""
+        by_order: defaultdict[str, list[Refund]] = defaultdict(list)
+        for refund in refunds:
+            by_order[refund.order].append(refund)
+        free = asyncio.Semaphore(RETURNING)
+
+        async def in_turn(of_order: Iterable[Refund]) -> None:
+            async with free:
+                for refund in of_order:
+                    await self._refund(refund, staff)
+
+        async with asyncio.TaskGroup() as group:
+            for of_order in by_order.values():
+                group.create_task(in_turn(of_order))
+
+    async def _refund(self, refund: Refund, staff: Mapping[str, str]) -> None:
+        order_id = self.outcome.placed.get(refund.order)
+        if order_id is None:
+            self.outcome.refunded["never placed"] += 1
+        else:
+            await self.shop.settled(staff, order_id)
+            key = f"{self.run}-{refund.number}"
+            answer = await self.shop.refund(staff, key, order_id, dict(refund.pieces))
+            what = "accepted" if answer.status == ACCEPTED else answer.code
+            self.outcome.refunded[what] += 1
+        self.progress()
 
 
 def log_line(customer: Customer, key: str, body: bytes, order_id: str) -> str:

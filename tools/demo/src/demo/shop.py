@@ -17,6 +17,8 @@ TRIES = 8
 """With the waits between them some ten seconds: a restarting service is back by then."""
 BUSY = frozenset({429, 503})
 CREATED, ACCEPTED, CONFLICT = 201, 202, 409
+SETTLING_LOOKS, SETTLING_PAUSE = 120, 1.0
+"""Two minutes: by then an order is settled, or the verdict says that it is not."""
 RENEW_BEFORE = 60.0
 """Seconds before its end at which an access token is renewed."""
 
@@ -80,8 +82,7 @@ class Shop:
             await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
         return Answer(answer.status_code, answer.json(), time.perf_counter() - began)
 
-    async def get(self, path: str, token: str | None = None) -> Mapping[str, Any]:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         try:
             answer = await self._http.get(path, headers=headers)
             answer.raise_for_status()
@@ -103,7 +104,7 @@ class Shop:
         if "accessToken" not in session.body:
             message = f"{email} could not log in: {session.code}"
             raise DemoError(message)
-        me = await self.get("/auth/me", session.body["accessToken"])
+        me = await self.get("/auth/me", {"Authorization": f"Bearer {session.body['accessToken']}"})
         customer = Customer(UUID(me["customerId"]), "", "", 0)
         _keep(customer, session.body)
         return customer
@@ -126,6 +127,27 @@ class Shop:
         """Take what there is of an order that is short, or leave it."""
         headers = await self._headers(customer, key)
         return await self.post(f"/orders/{order_id}/decision", {"choice": choice}, headers)
+
+    async def refund(
+        self, staff: Mapping[str, str], key: str, order_id: UUID, pieces: Mapping[str, int]
+    ) -> Answer:
+        """Give back what pieces of an order cost, and put them back on the shelf."""
+        order = await self.get(f"/orders/{order_id}", staff)
+        lines = [
+            {"lineNo": line["lineNo"], "quantity": pieces[line["sku"]]}
+            for line in order["lines"]
+            if line["sku"] in pieces
+        ]
+        body = {"lines": lines, "restock": True, "reason": "returned"}
+        headers = {**staff, "Idempotency-Key": key}
+        return await self.post(f"/orders/{order_id}/refunds", body, headers)
+
+    async def settled(self, headers: Mapping[str, str], order_id: UUID) -> None:
+        """Wait until an order is over, one way or the other."""
+        for _ in range(SETTLING_LOOKS):
+            if (await self.get(f"/orders/{order_id}/status", headers))["terminal"]:
+                return
+            await asyncio.sleep(SETTLING_PAUSE)
 
     async def _headers(self, customer: Customer, key: str) -> Mapping[str, str]:
         async with customer.lock:

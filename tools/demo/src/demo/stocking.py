@@ -24,11 +24,11 @@ VISIBLE_WITHIN = 60.0
 """Seconds for the catalogue to travel from inventory to orders; it takes one or two."""
 
 
-def admin_headers(suite: Suite) -> Mapping[str, str]:
-    """Sign a token for an admin with the stack's own key: nobody can register as one."""
+def headers_as(role: str, suite: Suite) -> Mapping[str, str]:
+    """Sign a token for an admin or staff with the stack's own key: nobody can register as one."""
     key = SecretStr(suite.signing_key.read_text())
     issuer = TokenIssuer(JwtIssuerSettings(jwt_private_key=key))
-    token = issuer.issue(Principal(uuid7(), frozenset({"admin"})))
+    token = issuer.issue(Principal(uuid7(), frozenset({role})))
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -36,7 +36,7 @@ async def stock_shop(
     suite: Suite, catalogue: Sequence[Stocked], progress: Callable[[int], None]
 ) -> None:
     """Add what is new, top up what an earlier run left, and wait until orders knows it all."""
-    headers = admin_headers(suite)
+    headers = headers_as("admin", suite)
     async with Shop(suite.inventory_url, connections=CONNECTIONS) as inventory:
         known = await _known_skus(inventory)
         new = [each for each in catalogue if each.product.sku not in known]

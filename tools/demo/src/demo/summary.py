@@ -1,7 +1,7 @@
 """What came of a run, read from where it happened: databases, mail sink, the verdict."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,6 +9,8 @@ import asyncpg
 from invariants.mail import read_mail
 from invariants.sources import Sources
 
+MINOR_UNITS = 100
+"""The data's only currency is the pound."""
 PERCENTILES = (50, 95, 99, 100)
 
 
@@ -22,6 +24,8 @@ class Facts:
     """Seconds from OrderPlaced to OrderConfirmed, of each order that got there."""
     seconds: float
     """From the first order placed to the last one settled."""
+    refunds: Mapping[tuple[str, str], tuple[int, str]]
+    """(state, reason) → refunds, and what they add up to."""
     mails: Counter[str]
     """Kind → e-mails at the sink."""
 
@@ -42,6 +46,11 @@ async def read_facts(sources: Sources, orders: Sequence[UUID]) -> Facts:
                  AND placed.type = 'OrderPlaced' AND done.type = 'OrderConfirmed'""",
             orders,
         )
+        refunds = await db.fetch(
+            """SELECT state, reason, currency, count(*), sum(amount)::bigint AS amount
+               FROM orders.refunds WHERE order_id = ANY($1::uuid[]) GROUP BY 1, 2, 3""",
+            orders,
+        )
         seconds = await db.fetchval(
             """SELECT extract(epoch FROM max(settled_at) - min(created_at))::float
                FROM orders.orders WHERE order_id = ANY($1::uuid[])""",
@@ -54,6 +63,13 @@ async def read_facts(sources: Sources, orders: Sequence[UUID]) -> Facts:
         statuses=Counter({(row["status"], row["reason"]): row["count"] for row in statuses}),
         to_confirmed=[row["seconds"] for row in confirmed],
         seconds=seconds or 0.0,
+        refunds={
+            (row["state"], row["reason"]): (
+                row["count"],
+                f"{row['amount'] / MINOR_UNITS:,.2f} {row['currency']}",
+            )
+            for row in refunds
+        },
         mails=Counter(mail.key[1] for mail in read_mail(sources.mail) if mail.key[0] in ours),
     )
 

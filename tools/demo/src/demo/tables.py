@@ -23,6 +23,7 @@ def show(console: Console, *, plan: Plan, outcome: Outcome, facts: Facts, report
             ),
         ),
         _counts("What the data asked for", _asked(plan, outcome)),
+        _refunds(facts),
         _times(outcome, facts),
         _counts(
             "E-mails received", [*facts.mails.most_common(), ("[bold]all[/]", facts.mails.total())]
@@ -53,11 +54,22 @@ def _asked(plan: Plan, outcome: Outcome) -> Iterable[tuple[str, int]]:
     )
     meant = {
         "whole": "cancellations of one whole order",
-        "part": "cancellations of a part (refunds are not replayed)",
+        "part": "cancellations of a part, refunded",
         "nothing": "cancellations of nothing that was replayed",
     }
     yield from ((meant[kind], plan.cancellations[kind]) for kind in ("whole", "part", "nothing"))
     yield from ((f"cancel answered: {what}", n) for what, n in outcome.cancelled.most_common())
+    yield from ((f"refund answered: {what}", n) for what, n in outcome.refunded.most_common())
+
+
+def _refunds(facts: Facts) -> Table:
+    table = Table(title="Refunds", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    for (state, reason), (count, amounts) in sorted(facts.refunds.items()):
+        table.add_row(f"{state} [dim]{reason}[/]", f"{count:,}", amounts)
+    return table
 
 
 def _times(outcome: Outcome, facts: Facts) -> Table:
