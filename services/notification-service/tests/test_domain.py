@@ -11,7 +11,9 @@ from notification_service.messages import (
     LatePaymentReversed,
     Money,
     OrderCancelled,
+    OrderCompleted,
     OrderConfirmed,
+    OrderDelivered,
     OrderExpired,
     OrderLine,
     OrderLinesAmended,
@@ -74,7 +76,9 @@ def decide(desk: Desk, event: Event) -> Outcome | Stale:
 
 
 def test_the_table_covers_every_event_that_is_heard() -> None:
-    assert set(DECISIONS) == {OrderPlaced, OrderLinesAmended} | {type(event) for event, _ in TOLD}
+    silent = {OrderPlaced, OrderLinesAmended, OrderCompleted, OrderDelivered}
+
+    assert set(DECISIONS) == silent | {type(event) for event, _ in TOLD}
 
 
 @pytest.mark.parametrize(("order_known", "told"), STATES.values(), ids=STATES.keys())
@@ -164,3 +168,10 @@ def test_two_refunds_of_one_order_are_two_messages() -> None:
 )
 def test_a_message_id_says_what_the_message_says(notice: Notice, message_id: str) -> None:
     assert notice.message_id == message_id
+
+
+@pytest.mark.parametrize("event", [OrderCompleted, OrderDelivered])
+def test_what_merchants_alone_are_told_owes_the_customer_nothing(
+    event: type[OrderCompleted | OrderDelivered],
+) -> None:
+    assert DECISIONS[event](Desk(), event(order_id=ORDER)) == Outcome()

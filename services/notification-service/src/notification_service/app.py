@@ -1,11 +1,13 @@
 """The composition root: settings in, running parts out."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from common import ops
 from common.auth import TokenVerifier
 from common.consumer import Consumer
 from common.database import Database
+from common.due import SweepLoop
 from common.health import Health
 from common.http import create_app
 from common.process import Program, Service
@@ -13,13 +15,19 @@ from common.relay import Relay
 
 from notification_service.api import ROUTERS, Parts
 from notification_service.channels.mail import Email, MailServer
+from notification_service.channels.merchants import Merchants
+from notification_service.channels.signing import Vault
 from notification_service.channels.stationery import Stationery
 from notification_service.consumers import SUBSCRIPTION
 from notification_service.domain.addresses import Digests
 from notification_service.sending.letters import Sender
+from notification_service.sending.webhooks import Janitor, Messenger, Patience
 from notification_service.settings import Settings
 
 NAME = "notification-service"
+
+FORGETTING = timedelta(minutes=10)
+"""A log is kept for weeks: what is minutes late there does no harm."""
 
 
 def build(settings: Settings) -> Service:
@@ -29,6 +37,8 @@ def build(settings: Settings) -> Service:
     channel = Email(MailServer.at(settings.smtp_url), settings.mail_sender, settings.smtp_timeout)
     stationery = Stationery.load()
     digests = Digests(settings.derived_key("addresses"))
+    vault = Vault(settings.derived_key("webhooks"))
+    janitor = Janitor(database, settings.webhook_keep)
     sender = Sender(database, channel, stationery, digests, settings.mail_give_up_after)
     api = create_app(
         title="Pedido notifications",
@@ -38,7 +48,14 @@ def build(settings: Settings) -> Service:
         health=health,
         routers=ROUTERS,
     )
-    api.state.parts = Parts(database, stationery, digests)
+    api.state.parts = Parts(
+        database,
+        stationery,
+        digests,
+        vault,
+        settings.webhook_secret_overlap,
+        settings.webhook_allow_private_networks,
+    )
     consumer = Consumer(SUBSCRIPTION, database=database, kafka=settings)
     ops.mount(api, consumer, database, settings)
     return Service(
@@ -49,8 +66,23 @@ def build(settings: Settings) -> Service:
         api=api,
         consumer=consumer,
         relay=Relay(database, settings),
-        loops=[sender.loop(concurrency=settings.smtp_connections)],
+        loops=[
+            sender.loop(concurrency=settings.smtp_connections),
+            build_messenger(settings, database, vault),
+            SweepLoop("webhook log", database, janitor.sweep, FORGETTING, "webhook log"),
+        ],
     )
+
+
+def build_messenger(settings: Settings, database: Database, vault: Vault) -> Messenger:
+    """Build the loop that calls merchants' endpoints."""
+    merchants = Merchants(
+        timeout=settings.webhook_timeout,
+        connections=settings.webhook_connections,
+        private_allowed=settings.webhook_allow_private_networks,
+    )
+    patience = Patience(settings.webhook_delays, settings.webhook_disable_after)
+    return Messenger(database, merchants, vault, patience, settings.webhook_connections)
 
 
 PROGRAM = Program(NAME, Settings, build, Path(__file__).parents[2])

@@ -13,7 +13,9 @@ from notification_service.messages import (
     CustomerChanged,
     LatePaymentReversed,
     OrderCancelled,
+    OrderCompleted,
     OrderConfirmed,
+    OrderDelivered,
     OrderExpired,
     OrderLinesAmended,
     OrderPlaced,
@@ -23,7 +25,9 @@ from notification_service.messages import (
     StockPartiallyReserved,
 )
 from notification_service.store import customers as customer_store
+from notification_service.store import deliveries as delivery_store
 from notification_service.store import notices as notice_store
+from notification_service.store.deliveries import WEBHOOK_BELL
 from notification_service.store.letters import SENDING_BELL
 
 DECISIONS: Decisions[Desk] = {
@@ -34,7 +38,9 @@ DECISIONS: Decisions[Desk] = {
     OrderRejected: notices.tell_rejected,
     OrderExpired: notices.tell_expired,
     OrderCancelled: notices.tell_cancelled,
+    OrderCompleted: notices.tell_nobody,
     OrderShipped: notices.tell_shipped,
+    OrderDelivered: notices.tell_nobody,
     PaymentRefunded: notices.tell_refunded,
     LatePaymentReversed: notices.tell_reversed,
 }
@@ -58,6 +64,9 @@ async def _save(tx: Transaction, desk: Desk) -> None:
         await notice_store.add_notices(tx, desk.new_notices)
     if desk.new_orders or desk.new_notices:
         tx.ring(SENDING_BELL)
+    if desk.happened:
+        await delivery_store.add_deliveries(tx, desk.happened)
+        tx.ring(WEBHOOK_BELL)
 
 
 async def _save_customers(tx: Transaction, records: Sequence[StateRecord]) -> None:

@@ -91,8 +91,16 @@ class OrderCancelled(_OrderEvent):
     reason: str
 
 
+class OrderCompleted(_OrderEvent):
+    """The goods are committed and the money is ours."""
+
+
 class OrderShipped(_OrderEvent):
     """The goods left the shop."""
+
+
+class OrderDelivered(_OrderEvent):
+    """The goods have arrived."""
 
 
 class StockPartiallyReserved(Event):

@@ -7,7 +7,13 @@ from typing import Self
 
 from common.process import ProcessSettings
 from common.settings import ApiSettings, Duration, JwtSettings, KafkaSettings
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, TypeAdapter, field_validator, model_validator
+
+_DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
+
+
+def _delays(schedule: str) -> tuple[timedelta, ...]:
+    return tuple(_DURATION.validate_python(each) for each in schedule.split())
 
 
 class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
@@ -34,6 +40,29 @@ class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
     mail_give_up_after: Duration = Field(
         timedelta(days=2), description="age at which an e-mail that is still put off has failed"
     )
+    webhook_timeout: Duration = Field(
+        timedelta(seconds=15), description="longest call of a merchant's endpoint, all told"
+    )
+    webhook_connections: int = Field(
+        16, ge=1, le=100, description="calls of merchants' endpoints at once"
+    )
+    webhook_schedule: str = Field(
+        "5s 5m 30m 2h 5h 10h 14h 20h 24h",
+        description="delays between the attempts of a delivery; after the last one it has failed",
+    )
+    webhook_disable_after: Duration = Field(
+        timedelta(days=5), description="an endpoint that only failed for so long is disabled"
+    )
+    webhook_secret_overlap: Duration = Field(
+        timedelta(days=1), description="how long the secret before a rotation still signs, too"
+    )
+    webhook_keep: Duration = Field(
+        timedelta(days=30), description="how long a settled delivery stays in the log"
+    )
+    webhook_allow_private_networks: bool = Field(
+        default=False,
+        description="call endpoints at private addresses and by http:// (development and tests)",
+    )
     data_key: SecretStr | None = Field(
         None,
         min_length=32,
@@ -47,6 +76,25 @@ class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
             message = "DATA_KEY or DATA_KEY_FILE is required in production"
             raise ValueError(message)
         return self
+
+    @model_validator(mode="after")
+    def _production_calls_public_addresses_only(self) -> Self:
+        if self.webhook_allow_private_networks and self.app_env == "production":
+            message = "WEBHOOK_ALLOW_PRIVATE_NETWORKS would open our network to merchants' URLs"
+            raise ValueError(message)
+        return self
+
+    @field_validator("webhook_schedule")
+    @classmethod
+    def _schedule_is_readable(cls, value: str) -> str:
+        if not _delays(value):
+            message = "write at least one delay"
+            raise ValueError(message)
+        return value
+
+    @property
+    def webhook_delays(self) -> tuple[timedelta, ...]:
+        return _delays(self.webhook_schedule)
 
     def derived_key(self, purpose: str) -> bytes:
         """Make the key of one purpose: whoever learns one learns no other."""

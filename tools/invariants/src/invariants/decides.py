@@ -61,7 +61,9 @@ HEARD: Mapping[str, Mapping[str, frozenset[str]]] = {
                 "OrderRejected",
                 "OrderExpired",
                 "OrderCancelled",
+                "OrderCompleted",
                 "OrderShipped",
+                "OrderDelivered",
             }
         ),
         "inventory.v1": frozenset({"StockPartiallyReserved"}),

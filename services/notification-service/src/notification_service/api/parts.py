@@ -1,6 +1,7 @@
 """What every route needs: the running parts behind it, and who is calling."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from common.database import Database
 from common.errors import Refusal
 from fastapi import Depends, Request
 
+from notification_service.channels.signing import Vault
 from notification_service.channels.stationery import Stationery
 from notification_service.domain.addresses import Digests
 
@@ -27,6 +29,10 @@ class Parts:
     database: Database
     stationery: Stationery
     digests: Digests
+    vault: Vault
+    secret_overlap: timedelta
+    private_allowed: bool
+    """Endpoints may be at private addresses: development and tests only."""
 
 
 def _parts(request: Request) -> Parts:

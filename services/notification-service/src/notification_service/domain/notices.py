@@ -7,13 +7,16 @@ from uuid import UUID
 
 from common.message import Outcome, Received, Said, Stale
 
+from notification_service.domain.happenings import Happening, happening_of
 from notification_service.messages import (
     AskedLine,
     Kind,
     LatePaymentReversed,
     Money,
     OrderCancelled,
+    OrderCompleted,
     OrderConfirmed,
+    OrderDelivered,
     OrderExpired,
     OrderLine,
     OrderLinesAmended,
@@ -98,14 +101,18 @@ class Desk:
     new_orders: list[Order] = field(default_factory=list)
     new_amendments: list[Amendment] = field(default_factory=list)
     new_notices: list[Notice] = field(default_factory=list)
+    happened: list[Happening] = field(default_factory=list)
 
     def apply(
         self,
-        message: Received,  # noqa: ARG002  the shell's signature
+        message: Received,
         changes: tuple[object, ...],
         said: Sequence[Said],  # noqa: ARG002
     ) -> None:
-        """Fold one decision in."""
+        """Fold one decision in, and remember what merchants are told of it."""
+        happening = happening_of(message.event, message.occurred_at)
+        if happening is not None:
+            self.happened.append(happening)
         for change in changes:
             if isinstance(change, Order):
                 self.orders.add(change.order_id)
@@ -165,6 +172,11 @@ def tell_cancelled(desk: Desk, cancelled: OrderCancelled) -> Outcome | Stale:
 
 def tell_shipped(desk: Desk, shipped: OrderShipped) -> Outcome | Stale:
     return _owe(desk, Notice(shipped.order_id, "shipped"))
+
+
+def tell_nobody(_desk: Desk, _event: OrderCompleted | OrderDelivered) -> Outcome | Stale:
+    """Leave the customer in peace: merchants alone are told."""
+    return Outcome()
 
 
 def tell_refunded(desk: Desk, refunded: PaymentRefunded) -> Outcome | Stale:

@@ -6,8 +6,11 @@ from common.schema import metadata_for
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
+from notification_service.store.webhook_tables import webhook_tables
+
 METADATA = metadata_for("notifications")
 messaging_tables(METADATA)
+webhook_tables(METADATA)
 
 _MOMENT = TIMESTAMP(timezone=True)
 _NOW = sa.text("now()")

@@ -1,4 +1,4 @@
-"""Use cases that come from outside: outcomes of attempts, and what staff asks for."""
+"""Use cases about letters: outcomes of attempts, and what staff asks for."""
 
 from collections.abc import Sequence
 from datetime import timedelta
