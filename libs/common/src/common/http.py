@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import prometheus_client
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -110,27 +110,29 @@ class Body(Wire):
         )
 
 
-def _without_null(schema: dict[str, Any]) -> None:
-    """Document a change as it is checked: a member that is left out stays, and none is null."""
+def as_checked(schema: dict[str, Any], model: type["Changes"]) -> None:
+    """Document that one member at least is there, and which ones may be null."""
     schema["minProperties"] = 1
-    for member in schema["properties"].values():
-        choices = [each for each in member.pop("anyOf", ()) if each.get("type") != "null"]
-        member.pop("default", None)
-        if len(choices) == 1:
-            member |= {**choices[0], **member}
-        elif choices:
-            member["anyOf"] = choices
+    clearable = {to_camel(name) for name in model.CLEARABLE}
+    for name, member in schema["properties"].items():
+        del member["default"]
+        if name not in clearable:
+            choices = [each for each in member.pop("anyOf", ()) if each.get("type") != "null"]
+            member.update({**choices[0], **member} if len(choices) == 1 else {"anyOf": choices})
 
 
 class Changes(Body):
     """What to change: a member that is left out stays as it is, and one at least is there."""
 
-    model_config = ConfigDict(json_schema_extra=_without_null)
+    CLEARABLE: ClassVar[frozenset[str]] = frozenset()
+    """What null takes away; nothing else may be null."""
+
+    model_config = ConfigDict(json_schema_extra=as_checked)
 
     @model_validator(mode="after")
     def _change_something(self) -> Self:
-        given = [getattr(self, name) for name in self.model_fields_set]
-        if not given or None in given:
+        given = self.model_fields_set
+        if not given or any(getattr(self, name) is None for name in given - self.CLEARABLE):
             message = "nothing to change"
             raise ValueError(message)
         return self

@@ -47,7 +47,11 @@ class Price(Wire):
     """An amount in the currency's minor units: pence, yen, thousandths of a dinar."""
 
     amount: Annotated[int, Field(ge=1, le=MAX_PRICE)]
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["EUR"]), AfterValidator(_known)]
+    currency: Annotated[
+        str,
+        Field(examples=["EUR"], json_schema_extra={"enum": sorted(CURRENCIES)}),
+        AfterValidator(_known),
+    ]
 
     def money(self) -> Money:
         return Money(amount=self.amount, currency=self.currency)

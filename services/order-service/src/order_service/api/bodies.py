@@ -2,16 +2,23 @@
 
 from collections import Counter
 from json import JSONDecodeError
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
 
 from common import strict_json
 from common.errors import FieldError, Refusal
-from common.http import PRINTABLE, Body
+from common.http import PRINTABLE, Body, Changes, as_checked
 from common.message import Cause
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, AliasChoices, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from typing_extensions import override
 
 from order_service.api.addresses import ShippingAddressBody
@@ -124,6 +131,21 @@ class ReturnedItem(Body):
 class RefundBody(Body):
     """Money to give back: an amount, or what some lines cost; exactly one of the two."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {
+                    "required": [given],
+                    "properties": {given: {"type": kind}, other: {"type": "null"}},
+                }
+                for given, kind, other in (
+                    ("amount", "object", "lines"),
+                    ("lines", "array", "amount"),
+                )
+            ]
+        }
+    )
+
     amount: Annotated[WantedMoney | None, Field(examples=[None])] = None
     lines: Annotated[list[ReturnedItem] | None, Field(min_length=1, max_length=MAX_LINES)] = None
     restock: Annotated[
@@ -173,19 +195,13 @@ class NewUserBody(RegisterBody):
     roles: Roles = Field(default=["customer"])
 
 
-class _Changes(Body):
+class _Changes(Changes):
+    CLEARABLE = frozenset({"name"})
+
     name: Text | None = None
     email: Email | None = None
     language: Language | None = None
     password: Password | None = Field(None, repr=False)
-
-    @model_validator(mode="after")
-    def _change_something(self) -> Self:
-        given = self.model_fields_set
-        if not given or any(getattr(self, field) is None for field in given - {"name"}):
-            message = "nothing to change: only `name` may be null"
-            raise ValueError(message)
-        return self
 
     def changes(self) -> AccountChanges:
         """Take what is to change of the account itself; the password is no part of it."""
@@ -199,8 +215,15 @@ class _Changes(Body):
         return changes
 
 
+def _as_proved(schema: dict[str, Any], model: type[Changes]) -> None:
+    as_checked(schema, model)
+    schema["dependentRequired"] = {name: ["currentPassword"] for name in ("email", "password")}
+
+
 class MyChangesBody(_Changes):
     """What to change of one's own account; whatever is left out stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra=_as_proved)
 
     current_password: Annotated[
         str | None,

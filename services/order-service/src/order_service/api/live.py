@@ -38,7 +38,11 @@ _STREAMED: dict[int | str, dict[str, Any]] = {
         " and `status`, `saga` and `terminal` just after it. A comment is a heartbeat.",
         "content": {
             "text/event-stream": {
-                "schema": {"type": "string"},
+                "schema": {
+                    "type": "object",
+                    "required": ["id", "data"],
+                    "properties": {"id": {"type": "string"}, "data": {"type": "string"}},
+                },
                 "example": 'id: 3\ndata: {"version":3,"type":"OrderConfirmed"}\n\n',
             }
         },

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from common import strict_json, telemetry
 from common.errors import Refusal
 from common.http import Router, Wire
+from common.openapi import refuses
 from fastapi import Depends, Request
 from prometheus_client import Counter
 from pydantic import SecretStr, ValidationError
@@ -67,6 +68,7 @@ class Received(Wire):
 
 @router.post(
     "/payments/webhooks/{provider}",
+    responses=refuses(invalid_signature=401),
     openapi_extra={
         "requestBody": {
             "required": True,
