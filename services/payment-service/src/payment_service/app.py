@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from common import ops
 from common.auth import TokenVerifier
 from common.consumer import Consumer
 from common.database import Database
+from common.due import SweepLoop
 from common.health import Health
 from common.http import create_app
 from common.process import Program, Service
 from common.relay import Relay
 
-from payment_service.api import payments, webhooks
+from payment_service import handlers
+from payment_service.api import payments, reconciliations, webhooks
 from payment_service.api.webhooks import WebhookKeys
 from payment_service.charging import Charger, Pace
 from payment_service.consumers import SUBSCRIPTION
@@ -21,6 +24,8 @@ from payment_service.domain.answers import Patience
 from payment_service.gateway.breaker import Breaker
 from payment_service.gateway.client import Client
 from payment_service.gateway.provider import Provider
+from payment_service.gateway.records import Records
+from payment_service.reconciling import Reconciler
 from payment_service.settings import Settings
 
 NAME = "payment-service"
@@ -37,7 +42,7 @@ def build(settings: Settings) -> Service:
         settings=settings,
         verifier=TokenVerifier.from_jwks(settings),
         health=health,
-        routers=[payments.router, webhooks.router],
+        routers=[payments.router, reconciliations.router, webhooks.router],
         problems=webhooks.PROBLEMS,
         unlimited=webhooks.UNLIMITED,
     )
@@ -45,6 +50,8 @@ def build(settings: Settings) -> Service:
     api.state.webhook_keys = build_webhook_keys(settings)
     consumer = Consumer(SUBSCRIPTION, database=database, kafka=settings)
     ops.mount(api, consumer, database, settings)
+    api.include_router(reconciliations.ops_router, prefix=reconciliations.OPS_PREFIX)
+    books = partial(handlers.watch_books, database, settings.payment_reconcile_every)
     return Service(
         name=NAME,
         settings=settings,
@@ -53,7 +60,11 @@ def build(settings: Settings) -> Service:
         api=api,
         consumer=consumer,
         relay=Relay(database, settings),
-        loops=[build_charger(settings, database, breaker)],
+        loops=[
+            build_charger(settings, database, breaker),
+            build_reconciler(settings, database, breaker),
+            SweepLoop("books", database, books, settings.payment_books_poll),
+        ],
         breakers=[breaker],
     )
 
@@ -74,15 +85,25 @@ def build_breaker(settings: Settings) -> Breaker:
     )
 
 
-def build_charger(settings: Settings, database: Database, breaker: Breaker) -> Charger:
-    """Build the loop that talks to the provider."""
-    client = Client(
+def build_client(settings: Settings, breaker: Breaker, connections: int) -> Client:
+    """Build a pool of connections to the provider."""
+    return Client(
         url=str(settings.payment_gateway_url),
         key=settings.payment_gateway_key.get_secret_value(),
         timeout=settings.payment_gateway_timeout,
-        connections=settings.payment_gateway_connections,
+        connections=connections,
         breaker=breaker,
     )
+
+
+def build_reconciler(settings: Settings, database: Database, breaker: Breaker) -> Reconciler:
+    """Build the loop that compares the provider's list with ours."""
+    return Reconciler(database, Records(build_client(settings, breaker, connections=1)))
+
+
+def build_charger(settings: Settings, database: Database, breaker: Breaker) -> Charger:
+    """Build the loop that talks to the provider."""
+    client = build_client(settings, breaker, settings.payment_gateway_connections)
     return Charger(
         database=database,
         provider=Provider(client, settings.payment_gateway_clock_skew),

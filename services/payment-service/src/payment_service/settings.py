@@ -74,6 +74,16 @@ class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
         description="when a closed payment whose authorisation seemed to do nothing is looked at"
         " a last time",
     )
+    payment_reconcile_every: Duration = Field(
+        timedelta(days=1),
+        ge=timedelta(minutes=10),
+        description="time between comparisons of the provider's whole list with our payments",
+    )
+    payment_books_poll: Duration = Field(
+        timedelta(seconds=30),
+        gt=timedelta(0),
+        description="time between counts of differences and of calls that do not end",
+    )
     payment_breaker_failures: int = Field(
         5, ge=1, le=1000, description="failed calls in a row that open the circuit breaker"
     )

@@ -16,6 +16,7 @@ STAFF = frozenset({"staff", "admin"})
 
 Caller = auth.Authenticated
 Staff = Annotated[Principal, Depends(auth.caller(*STAFF))]
+StaffOrOperator = Annotated[Principal, Depends(auth.caller(*STAFF, "operator"))]
 
 
 def _database(request: Request) -> Database:

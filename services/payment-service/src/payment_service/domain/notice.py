@@ -63,13 +63,21 @@ def take_notice(payment: Payment, notice: Notice) -> tuple[Verdict, Payment]:
     """
     if not _agrees(payment, notice):
         return Verdict.MISMATCH, payment
+    if payment.attempt is None and (not notice.holds_money or payment.intent_id is not None):
+        return Verdict.NOTED, payment
+    if payment.attempt is None and payment.wanted is not Wanted.CLOSED:
+        return Verdict.UNEXPLAINED, payment
+    return ask_now(payment, notice.created_at)
+
+
+def ask_now(payment: Payment, since: datetime) -> tuple[Verdict, Payment]:
+    """Have the provider asked now: for the answer that is awaited, or for money after the end."""
     if payment.attempt is not None:
         return _hurry(payment, payment.attempt)
-    if not notice.holds_money or payment.intent_id is not None:
+    over = payment.wanted is Wanted.CLOSED and payment.intent_id is None
+    if not over or payment.amount is None:
         return Verdict.NOTED, payment
-    if payment.wanted is not Wanted.CLOSED:
-        return Verdict.UNEXPLAINED, payment
-    look = Attempt(Operation(Kind.LOOK), called_at=notice.created_at)
+    look = Attempt(Operation(Kind.LOOK), called_at=since)
     return Verdict.LOOKING, replace(payment, attempt=look, delay=AT_ONCE)
 
 

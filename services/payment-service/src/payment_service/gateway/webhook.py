@@ -8,11 +8,11 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
 
 from payment_service.domain.notice import Notice
+from payment_service.gateway.wire import own_id
 
 _MOMENT = re.compile(r"[0-9]{1,12}")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
@@ -122,19 +122,12 @@ def notice_of(event: Envelope) -> Notice | None:
         event_id=event.id,
         type=event.type,
         intent_id=told.payment_intent if isinstance(told, _RefundTold) else told.id,
-        payment_id=_uuid(told.metadata.get("payment_id")),
-        order_id=_uuid(told.metadata.get("order_id")),
-        refund_id=_uuid(told.metadata.get("refund_id")),
+        payment_id=own_id(told.metadata, "payment_id"),
+        order_id=own_id(told.metadata, "order_id"),
+        refund_id=own_id(told.metadata, "refund_id"),
         amount=told.amount,
         currency=told.currency.upper(),
         holds_money=not is_refund and told.status in _HOLDING,
         is_refund=is_refund,
         created_at=datetime.fromtimestamp(told.created, UTC),
     )
-
-
-def _uuid(text: str | None) -> UUID | None:
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        return None

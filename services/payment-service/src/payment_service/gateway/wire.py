@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Generic, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -54,6 +56,7 @@ class Refund(_Object):
     """A refund."""
 
     id: Annotated[str, Field(pattern=_ID)]
+    payment_intent: str | None = None
     status: str
     amount: int
     currency: str
@@ -71,6 +74,14 @@ class ErrorBody(_Object):
     """The body of a refusal."""
 
     error: Failure
+
+
+def own_id(metadata: Mapping[str, str], name: str) -> UUID | None:
+    """Read an id that we gave an object; None if it is not one of ours."""
+    try:
+        return UUID(metadata[name]) if name in metadata else None
+    except ValueError:
+        return None
 
 
 def request_of(errand: Errand) -> tuple[str, Form]:

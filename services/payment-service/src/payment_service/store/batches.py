@@ -60,17 +60,26 @@ async def lock_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
     return (await _lock_known(tx, [order_id]))[order_id] if order_id else None
 
 
+_READ = """
+SELECT order_id, customer_id, wanted, have, amount, currency, payment_method, intent_id,
+       code, captured, refunded, answer_owed, answered, operation, refund_id, attempt,
+       calls, in_doubt, looks, called_at, last_call_at, lease_token, cause_id,
+       correlation_id, traceparent, goods
+  FROM payments WHERE order_id = ANY($1::uuid[]) ORDER BY order_id
+"""
+
+
+async def payments_of(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, Payment]:
+    """Read the payments of orders, without a lock."""
+    return await _known(tx, _READ, order_ids)
+
+
 async def _lock_known(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, Payment]:
-    rows = await tx.fetch(
-        """
-        SELECT order_id, customer_id, wanted, have, amount, currency, payment_method, intent_id,
-               code, captured, refunded, answer_owed, answered, operation, refund_id, attempt,
-               calls, in_doubt, looks, called_at, last_call_at, lease_token, cause_id,
-               correlation_id, traceparent, goods
-          FROM payments WHERE order_id = ANY($1::uuid[]) ORDER BY order_id FOR UPDATE
-        """,
-        order_ids,
-    )
+    return await _known(tx, f"{_READ} FOR UPDATE", order_ids)
+
+
+async def _known(tx: Transaction, query: str, order_ids: Sequence[UUID]) -> dict[UUID, Payment]:
+    rows = await tx.fetch(query, order_ids)
     refunds = await _refunds_of(tx, order_ids)
     return {row["order_id"]: _payment(row, refunds[row["order_id"]]) for row in rows}
 

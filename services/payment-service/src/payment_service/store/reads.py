@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -101,3 +101,27 @@ async def _with_refunds(tx: Transaction, payments: Sequence[asyncpg.Record]) -> 
     for row in rows:
         refunds[row["order_id"]].append(row)
     return [Shown(payment, refunds[payment["order_id"]]) for payment in payments]
+
+
+async def made_at(tx: Transaction, payment_id: UUID) -> datetime:
+    """Tell since when there is a payment."""
+    moment: datetime = await tx.fetchval(
+        "SELECT created_at FROM payments WHERE payment_id = $1", payment_id
+    )
+    return moment
+
+
+async def count_overdue(tx: Transaction, age: timedelta) -> dict[str, int]:
+    """Count the payments whose operation at the provider does not end, by operation."""
+    rows = await tx.fetch(
+        """
+        SELECT kind, count(order_id) AS n
+          FROM unnest(ARRAY['AUTHORIZE', 'CAPTURE', 'VOID', 'REFUND']) AS kind
+          LEFT JOIN payments p
+            ON p.operation = kind AND p.next_at IS NOT NULL
+           AND p.updated_at < now() + $1::interval AND p.called_at < now() - $1::interval
+         GROUP BY kind
+        """,
+        age,
+    )
+    return {row["kind"]: row["n"] for row in rows}

@@ -117,3 +117,40 @@ refunds = sa.Table(
     sa.CheckConstraint("status IN ('REQUESTED', 'SUCCEEDED', 'FAILED')", name="status"),
     sa.Index("ix_refunds_order_id", "order_id"),
 )
+
+reconciliations = sa.Table(
+    "reconciliations",
+    metadata,
+    sa.Column("run_id", UUID, primary_key=True),
+    sa.Column("payment_id", UUID),
+    _moment("from_at", nullable=False),
+    _moment("to_at", nullable=False),
+    sa.Column("compared", sa.Integer),
+    sa.Column("in_flux", sa.Integer),
+    sa.Column("lease_token", UUID),
+    _moment("next_at"),
+    _now("created_at"),
+    _moment("finished_at"),
+    sa.CheckConstraint("from_at < to_at", name="window"),
+    sa.CheckConstraint("(finished_at IS NULL) = (next_at IS NOT NULL)", name="open"),
+    sa.Index(
+        "ix_reconciliations_open_payment",
+        "payment_id",
+        unique=True,
+        postgresql_where=sa.text("finished_at IS NULL"),
+    ),
+)
+
+reconciliation_differences = sa.Table(
+    "reconciliation_differences",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("run_id", UUID, sa.ForeignKey("payments.reconciliations.run_id"), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("payment_id", UUID),
+    sa.Column("order_id", UUID),
+    sa.Column("provider_id", sa.Text),
+    sa.Column("ours", sa.Text, nullable=False),
+    sa.Column("theirs", sa.Text, nullable=False),
+    sa.Index("ix_reconciliation_differences_run_id", "run_id", "id"),
+)

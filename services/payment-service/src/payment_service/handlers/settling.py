@@ -1,0 +1,48 @@
+"""What the provider's answers mean for our books, written and announced together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from common import outbox, telemetry
+from common.database import Database
+from common.message import Event, Outcome, Said, Stale
+
+from payment_service.domain.answers import Patience, Report
+from payment_service.domain.payment import Book, Payment
+from payment_service.domain.settling import settle
+from payment_service.store import batches
+
+_log = telemetry.get_logger()
+
+
+async def settle_reports(database: Database, reports: Sequence[Report], patience: Patience) -> None:
+    """Write what the provider's answers mean, and announce it: both or neither."""
+    async with database.transaction() as tx:
+        book = await batches.lock_payments(tx, (report.order_id for report in reports))
+        said = [each for report in reports for each in _settled(book, report, patience)]
+        await batches.save(tx, book)
+        await outbox.append(tx, said)
+
+
+def _settled(book: Book, report: Report, patience: Patience) -> list[Said]:
+    payment = book.of(report.order_id)
+    outcome = settle(payment, report, patience)
+    if isinstance(outcome, Stale):
+        _log.info(
+            "stale answer",
+            order_id=report.order_id,
+            operation=report.operation.kind,
+            attempt=report.number,
+            outcome=type(report.answer).__name__,
+            reason=outcome.reason,
+        )
+        return []
+    _fold(book, outcome)
+    return [Said(e, cause=payment.cause) for e in outcome.events if isinstance(e, Event)]
+
+
+def _fold(book: Book, outcome: Outcome) -> None:
+    for payment in outcome.changes:
+        if isinstance(payment, Payment):
+            book.put(payment)
