@@ -104,6 +104,20 @@ async def test_a_cancelled_job_stops_where_it_is(desk: Desk, admin: Admin) -> No
     assert await desk.refused("POST", path, json={}) == (409, "invalid_state")
 
 
+async def test_equal_requests_at_once_make_one_job(desk: Desk, admin: Admin) -> None:
+    await fill(desk, [order("f")])
+    key, body = {"Idempotency-Key": "once"}, {"filter": {"state": "dead"}}
+
+    answers = await asyncio.gather(
+        *(desk.ask("POST", "/replay-jobs", json=body, headers=key) for _ in range(10))
+    )
+
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.content for answer in answers}) == 1
+    assert sum("idempotency-replayed" in answer.headers for answer in answers) == 9
+    assert await admin.fetchval("SELECT count(*) FROM replay_jobs") == 1
+
+
 async def test_a_jobs_key_stands_for_one_job(desk: Desk, admin: Admin) -> None:
     key = {"Idempotency-Key": "once"}
     body = {"filter": {"state": "dead"}}

@@ -104,6 +104,23 @@ async def test_another_customer_with_the_same_key_gets_an_order_of_their_own(sho
     assert "idempotency-replayed" not in second.headers
 
 
+async def test_another_customers_key_reveals_nothing(shop: Shop) -> None:
+    await shop.sell(("TEA", 250))
+    owner, stranger = shop.caller(), shop.caller()
+    order_id = (await shop.place(owner, ("TEA", 1), key="theirs")).json()["orderId"]
+    await shop.http.post(f"/orders/{order_id}/cancel", headers=owner.headers("theirs"))
+
+    used, unused = [
+        await shop.http.post(f"/orders/{order_id}/cancel", headers=stranger.headers(key))
+        for key in ("theirs", "nobodys")
+    ]
+
+    own = {"traceId": "", "instance": ""}
+    assert (used.status_code, used.json()["code"]) == (404, "not_found")
+    assert used.json() | own == unused.json() | own
+    assert used.headers.keys() == unused.headers.keys()
+
+
 async def test_two_equal_orders_under_two_keys_are_two_orders(shop: Shop) -> None:
     await shop.sell(("TEA", 250))
     customer = shop.caller()

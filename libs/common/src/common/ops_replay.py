@@ -84,8 +84,11 @@ async def create_replay_job(
             matched=found.matched,
         )
         if not await replay.add_job(tx, job):
-            # Somebody else has committed it since: the next request gets their answer.
-            raise idempotency.in_flight()
+            # The twin that held the key has committed its job since.
+            known = await _answered(tx, operator.id, key, body)
+            if known is None:
+                raise idempotency.in_flight()
+            return known
         await audit.write(
             tx,
             operator.id,

@@ -93,7 +93,10 @@ class Deployment:
             process.refuse_when_ended()
 
     async def start_beside(self, name: str, mode: str, **settings: str) -> None:
-        """Start one part of a service as a process of its own, beside what runs of it."""
+        """Start one part of a service as a process of its own, beside what runs of it.
+
+        A second one that answers requests needs a `PORT` of its own.
+        """
         await self._start(name, mode, **settings)
 
     async def send_webhooks(self, manner: str = "once") -> None:
@@ -127,8 +130,9 @@ class Deployment:
         await self._servers.processes.run(self._program(name, "migrate", self.env(name)))
 
     async def _start(self, name: str, mode: str, **settings: str) -> Process:
-        port = self._ports[name] if mode in {"serve", "api"} else free_port()
-        env = self.env(name) | {"PORT": str(port)} | settings
+        usual = self._ports[name] if mode in {"serve", "api"} else free_port()
+        env = self.env(name) | {"PORT": str(usual)} | settings
+        port = int(env["PORT"])
         process = self._servers.processes.spawn(self._program(name, mode, env))
 
         async def answers() -> bool:
