@@ -13,7 +13,7 @@ from common.errors import Refusal, Unavailable
 from common.message import uuid7
 from common.settings import PostgresSettings
 from order_service.domain import Patience, PlaceOrder, WantedLine
-from order_service.intake import Intake, Submission
+from order_service.intake import Bounds, Intake, Submission
 from order_service.store.keys import KeyRow, Slot
 from pydantic import SecretStr
 
@@ -215,7 +215,7 @@ async def test_a_database_that_stays_away_is_said_to_be_away() -> None:
 
 async def test_more_callers_than_the_queue_holds_are_told_to_come_back(shop: Shop) -> None:
     await shop.sell(("TEA", 250))
-    intake = Intake(shop.database, patience=Patience(), capacity=5)
+    intake = Intake(shop.database, patience=Patience(), bounds=Bounds(capacity=5))
 
     answers = await outcomes(intake, *(order() for _ in range(8)))
     later = await intake.submit(order())

@@ -5,17 +5,19 @@ import contextvars
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from common import telemetry
 from common.database import Database
-from common.errors import Refusal, Unavailable
+from common.errors import Contended, Refusal, Unavailable
 from common.failpoint import failpoint
 from common.idempotency import mismatch
+from prometheus_client import Counter
 
 from order_service import handlers, idempotency
 from order_service.domain import Caps, Patience, PlaceOrder
 from order_service.idempotency import Answer
-from order_service.store import keys
+from order_service.store import backlog, keys
 from order_service.store.keys import KeyRow, Slot
 
 BATCH = 200
@@ -34,6 +36,33 @@ _RETRY_DELAYS = (0.05, 0.2, 0.8)
 """Seconds between attempts while the database is away; then the callers are told to come back."""
 
 
+_LOOK = 1.0
+"""Seconds between two looks at the outbox: it neither grows nor drains by much in less."""
+
+_COME_BACK = 5.0
+"""Seconds: what a backlog takes to shrink by something that is worth a second request."""
+
+SHED = Counter("pedido_orders_shed_total", "Orders refused because too much waits", ["reason"])
+
+_log = telemetry.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Beyond these an order is refused with 503, at once or after a bounded wait."""
+
+    capacity: int = 2000
+    """Callers that wait at one time."""
+    wait: timedelta = timedelta(seconds=5)
+    """For the answer, whatever the database does; by its key, the order is found later."""
+    backlog_rows: int = 200_000
+    backlog_age: timedelta = timedelta(minutes=10)
+    """Of what the outbox has not sent: an order that nobody hears of expires."""
+
+
+STANDARD = Bounds()
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """An order to place, and what its key will stand for once it is placed.
@@ -49,6 +78,7 @@ class Submission:
 @dataclass(slots=True)
 class _Entry:
     submission: Submission
+    callers: int = 0
     answer: asyncio.Future[Answer | BaseException] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -56,6 +86,40 @@ class _Entry:
     @property
     def slot(self) -> Slot:
         return self.submission.row.slot
+
+
+class Backlog:
+    """Whether the outbox is too far behind; a look is never waited for and at most one a second."""
+
+    def __init__(self, database: Database, bounds: Bounds) -> None:
+        self._database = database
+        self._bounds = bounds
+        self._floor = 0
+        self._newest = 0
+        self._next_look = 0.0
+        self._looking: asyncio.Task[None] | None = None
+        self._is_too_long = False
+
+    def check(self) -> None:
+        """Refuse while it is; an order after a pause goes by what was known before it."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_look and (self._looking is None or self._looking.done()):
+            self._next_look = now + _LOOK
+            self._looking = asyncio.create_task(self._look(), context=contextvars.Context())
+        if self._is_too_long:
+            raise _overloaded("backlog", _COME_BACK)
+
+    async def _look(self) -> None:
+        try:
+            behind = await backlog.find_oldest(self._database, self._floor)
+        except (Unavailable, Contended) as error:
+            _log.warning("backlog unknown", reason=str(error))
+            return
+        bounds = self._bounds
+        self._is_too_long = behind.rows > bounds.backlog_rows or behind.age > bounds.backlog_age
+        # Where nothing waits, go by the look before: what had its id then is committed by now.
+        self._floor = self._newest if behind.oldest is None else behind.oldest - 1
+        self._newest = behind.newest
 
 
 class Intake:
@@ -67,13 +131,14 @@ class Intake:
         *,
         patience: Patience,
         caps: Caps = handlers.NORMAL,
-        capacity: int = 2000,
+        bounds: Bounds = STANDARD,
     ) -> None:
-        """Bound the number of callers that wait at one time; more are told to come back."""
+        """Store orders in this database; who comes beyond the bounds is told to come back."""
         self._database = database
         self._patience = patience
         self._caps = caps
-        self._capacity = capacity
+        self._bounds = bounds
+        self._backlog = Backlog(database, bounds)
         self._callers = 0
         self._queue: deque[_Entry] = deque()
         self._open: dict[Slot, _Entry] = {}
@@ -82,23 +147,32 @@ class Intake:
     async def submit(self, submission: Submission) -> Answer:
         """Store the order, or find the answer its key stands for; return after the commit.
 
-        Raises the order's Refusal, or Unavailable when the queue is full or the database away.
+        Raises the order's Refusal, or Unavailable when too much waits or the database is away.
         """
-        if self._callers >= self._capacity:
-            raise Unavailable("too many orders at once", code="overloaded", retry_after=1)
-        self._callers += 1
-        try:
-            entry = self._join(submission)
-            # Shielded: a caller that hangs up must not cancel the answer of those who joined it.
-            outcome = await asyncio.shield(entry.answer)
-        finally:
-            self._callers -= 1
+        if self._callers >= self._bounds.capacity:
+            raise _overloaded("queue")
+        self._backlog.check()
+        entry = self._join(submission)
+        outcome = await self._answer_of(entry)
         if isinstance(outcome, BaseException):
             raise outcome
         if entry.submission is not submission:
             telemetry.IDEMPOTENCY.labels("replayed").inc()
             return replace(outcome, replayed=True)
         return outcome
+
+    async def _answer_of(self, entry: _Entry) -> Answer | BaseException:
+        self._callers += 1
+        entry.callers += 1
+        try:
+            async with asyncio.timeout(self._bounds.wait.total_seconds()):
+                # Shielded: a caller that leaves must not cancel the answer of those who joined it.
+                return await asyncio.shield(entry.answer)
+        except TimeoutError:
+            raise _overloaded("wait") from None
+        finally:
+            self._callers -= 1
+            entry.callers -= 1
 
     def _join(self, submission: Submission) -> _Entry:
         entry = self._open.get(submission.row.slot)
@@ -119,9 +193,19 @@ class Intake:
     async def _work(self) -> None:
         while self._queue:
             await self._gather()
-            size = min(BATCH, len(self._queue))
-            batch = [self._queue.popleft() for _ in range(size)]
-            await self._settle(batch)
+            if batch := self._next_batch():
+                await self._settle(batch)
+
+    def _next_batch(self) -> list[_Entry]:
+        """Take the first of the queue, but for those that nobody waits for any more."""
+        batch: list[_Entry] = []
+        while self._queue and len(batch) < BATCH:
+            entry = self._queue.popleft()
+            if entry.callers:
+                batch.append(entry)
+            else:
+                del self._open[entry.slot]
+        return batch
 
     async def _gather(self) -> None:
         """Wait as long as orders keep coming: briefly when quiet, a full batch when busy."""
@@ -191,6 +275,11 @@ class Intake:
             known.get(each.row.slot) or refused.get(each.row.slot) or _placed(each.row)
             for each in submissions
         ]
+
+
+def _overloaded(reason: str, retry_after: float = 1.0) -> Unavailable:
+    SHED.labels(reason).inc()
+    return Unavailable(f"orders are shed: {reason}", code="overloaded", retry_after=retry_after)
 
 
 def _refusals(

@@ -43,6 +43,17 @@ class Settings(ProcessSettings, KafkaSettings, JwtIssuerSettings, ApiSettings):
     intake_capacity: int = Field(
         2000, ge=1, le=100_000, description="orders that wait to be stored; more get 503"
     )
+    intake_wait: Duration = Field(
+        timedelta(seconds=5), description="longest wait for an order to be stored; then 503"
+    )
+    outbox_max_rows: int = Field(
+        200_000, ge=1, description="events not yet at the broker beyond which orders get 503"
+    )
+    outbox_max_age: Duration = Field(
+        timedelta(minutes=10),
+        description="age of the oldest of those beyond which orders get 503; less than "
+        "ORDER_DEADLINE, or orders expire unheard",
+    )
     listeners_max: int = Field(
         2000, ge=1, le=100_000, description="live streams and long polls of one process"
     )

@@ -18,7 +18,7 @@ from order_service import api, consumers, deadlines
 from order_service.accounts import Passwords, Sessions
 from order_service.api.throttle import Throttle
 from order_service.domain import Caps, Patience
-from order_service.intake import Intake
+from order_service.intake import Bounds, Intake
 from order_service.settings import Settings
 from order_service.stream import Feed, Limits
 
@@ -68,6 +68,15 @@ def patience_of(settings: Settings) -> Patience:
     )
 
 
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(
+        capacity=settings.intake_capacity,
+        wait=settings.intake_wait,
+        backlog_rows=settings.outbox_max_rows,
+        backlog_age=settings.outbox_max_age,
+    )
+
+
 def _limits(settings: Settings) -> Limits:
     return Limits(
         listeners=settings.listeners_max,
@@ -90,7 +99,7 @@ def _parts(
             database,
             patience=patience,
             caps=Caps(orders=settings.open_orders_max, pieces=settings.open_pieces_max),
-            capacity=settings.intake_capacity,
+            bounds=_bounds(settings),
         ),
         feed=feed,
         passwords=Passwords(),
