@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -187,6 +189,13 @@ async def test_more_logins_than_can_be_hashed_are_told_to_come_back() -> None:
     told = [answer for answer in answers if isinstance(answer, Unavailable)]
     assert len(told) == 16
     assert {answer.code for answer in told} == {"overloaded"}
+
+
+async def test_hashing_comes_after_whoever_else_wants_the_core() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    assert await Passwords()._run(niceness) == min(19, niceness() + 10)
 
 
 async def test_hashing_leaves_the_event_loop_free() -> None:

@@ -4,7 +4,10 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import os
 import secrets
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -30,6 +33,10 @@ T = TypeVar("T")
 _THREADS = 2
 """Argon2 takes a core for its 20 ms: more threads than cores only starve the event loop."""
 
+_NICENESS = 10
+"""A tenth of the weight of whoever else wants the core: with 20 parallel logins, half of all orders
+were answered in 58 ms instead of 172. Not less: each thread holds Python's lock now and then."""
+
 _WAITING = 64
 """About a second of hashing on two cores; who would wait longer is told to come back."""
 
@@ -48,7 +55,9 @@ class Passwords:
             time_cost=2, memory_cost=19456, parallelism=1, type=argon2.Type.ID
         )
         self._nobody = self._hasher.hash(secrets.token_hex(16))
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
+        self._threads = ThreadPoolExecutor(
+            _THREADS, thread_name_prefix="argon2", initializer=_step_back
+        )
         self._waiting = 0
 
     async def hash(self, password: str) -> str:
@@ -87,6 +96,13 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._waiting -= 1
+
+
+def _step_back() -> None:
+    """Let the event loop and the database go first; only Linux has priorities for threads."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, 0) + _NICENESS)
 
 
 @dataclass(frozen=True, slots=True)
