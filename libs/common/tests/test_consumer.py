@@ -377,3 +377,21 @@ async def test_a_consumer_that_gets_nothing_while_records_wait_ends_its_process(
     assert process.returncode == 1
     assert b"records wait and none comes" in output
     assert await admin.fetchval("SELECT count(*) FROM inbox") == 0
+
+
+async def test_a_batch_that_explodes_is_one_dead_letter(
+    database: Database, admin: Admin, topics: Topics
+) -> None:
+    consumer, bomb = till_consumer(database, topics), bytes(40 * 2**20)  # 40 KiB on the wire
+    options: Any = {"compression_type": "gzip", "max_request_size": 2**26}
+
+    async with running(consumer):
+        async with AIOKafkaProducer(bootstrap_servers=topics.bootstrap, **options) as producer:
+            await producer.send_and_wait(topics.name("orders.v1"), bomb, partition=0)
+        await produce(topics, [till.record(uuid7())])
+        await taken(admin, consumer, topics, 2)
+
+    assert await admin.fetchval(COUNTED) == 1
+    assert (
+        await admin.fetchval("SELECT state FROM parked WHERE length(payload) < 99999") == "skipped"
+    )

@@ -377,6 +377,36 @@ async def test_a_refusal_carries_its_places(http: httpx2.AsyncClient) -> None:
     assert "retry-after" not in answer.headers
 
 
+EVERY_ANSWER = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "ratelimit-policy": '"address";q=3000;w=60',
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/api/v1/label", "text/plain; charset=utf-8"),
+        (f"/api/v1/purchases/{ID}", "application/json"),
+        ("/api/v1/failures/bug", "application/problem+json"),
+        ("/nope", "application/problem+json"),
+    ],
+    ids=["text", "JSON", "bug", "nowhere"],
+)
+async def test_an_answer_has_these_headers_and_no_others(
+    http: httpx2.AsyncClient, path: str, kind: str
+) -> None:
+    headers = dict((await http.get(path)).headers)
+
+    assert re.fullmatch(r'"address";r=\d+;t=\d+', headers.pop("ratelimit"))
+    assert re.fullmatch(r"[0-9a-f]{32}", headers.pop("x-correlation-id"))
+    assert headers.pop("content-length")
+    assert headers == EVERY_ANSWER | {"content-type": kind}
+
+
 async def test_every_answer_carries_the_security_headers(http: httpx2.AsyncClient) -> None:
     for path in ("/api/v1/label", "/nope", "/api/v1/failures/bug", "/api/docs"):
         headers = (await http.get(path)).headers

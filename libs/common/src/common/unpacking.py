@@ -1,4 +1,4 @@
-"""Lets aiokafka unpack a record whose header names are not UTF-8, and the records behind it.
+"""Lets aiokafka unpack a record whose header names are not UTF-8, and refuse a batch that explodes.
 
 aiokafka 0.14 raises there, and again from every later offset of the same producer batch, since the
 broker returns whole batches: seeking past the one record would lose its good neighbours.
@@ -10,15 +10,18 @@ import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
+from aiokafka.record import default_records as _plain
+from aiokafka.record._crecords import default_records as _compiled
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 from typing_extensions import override
 
+from common import inflating
 from common.dead_letter import Record
 
 _LENGTH = struct.Struct(">qi")
@@ -28,6 +31,9 @@ _LENGTH = struct.Struct(">qi")
 def forgive() -> None:
     """Have every consumer of this process unpack what aiokafka alone would not."""
     cast("Any", fetcher).MemoryRecords = ForgivingRecords
+    for module in (_compiled, _plain):
+        for name, bounded in inflating.DECODERS.items():
+            setattr(module, name, bounded)
 
 
 def record_of(consumed: ConsumerRecord[Any, Any], topic_prefix: str) -> Record:
@@ -94,9 +100,32 @@ class _Batch:
             for record in self._strict:
                 read += 1
                 yield record
+        except inflating.TooLarge:
+            yield self._whole()
         except (UnicodeDecodeError, CorruptRecordException):
             # What is corrupt in another way raises here again.
             yield from islice(_forgiving(self._data), read, None)
+
+    def _whole(self) -> _Record:
+        """Stand for all records of a batch that is too large to unpack: a dead letter."""
+        return _Record(
+            offset=self._strict.next_offset - 1,
+            timestamp=self._strict.max_timestamp,
+            timestamp_type=self._strict.timestamp_type,
+            value=bytes(self._data),
+        )
+
+
+class _Record(NamedTuple):
+    """What aiokafka's fetcher asks of a record."""
+
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    value: bytes
+    key: None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    checksum: None = None
 
 
 def _forgiving(data: memoryview) -> Iterator[Any]:
