@@ -2,7 +2,16 @@ import re
 from collections import Counter
 
 from demo.invoices import Invoice, Row
-from demo.plan import Cancel, Order, Refund, is_scarce, payment_method, plan
+from demo.plan import (
+    Cancel,
+    Order,
+    Refund,
+    accepts,
+    is_scarce,
+    is_sold_in_part,
+    payment_method,
+    plan,
+)
 
 
 def invoice(number: str, customer: str = "17850", *lines: tuple[str, int]) -> Invoice:
@@ -141,6 +150,22 @@ def test_what_is_ordered_is_stocked_and_the_scarce_is_short() -> None:
     assert {stock[sku] for sku in skus if is_scarce(sku)} == {7}
     assert {stock[sku] for sku in skus if not is_scarce(sku)} == {10}
     assert 5 <= sum(is_scarce(sku) for sku in skus) <= 30
+
+
+def test_about_half_of_what_is_scarce_may_be_sold_in_part() -> None:
+    scarce = [sku for sku in (f"SKU{number}" for number in range(20_000)) if is_scarce(sku)]
+    made = plan([invoice("1", "17850", *((sku, 10) for sku in scarce)), invoice("2")], 1)
+
+    in_part = [each.product.sku for each in made.catalogue if each.allow_partial]
+    assert 0.4 <= len(in_part) / len(scarce) <= 0.6
+    assert all(is_sold_in_part(sku) for sku in in_part)
+
+
+def test_most_customers_take_what_there_is_and_each_decides_the_same_every_time() -> None:
+    numbers = [str(number) for number in range(536365, 546365)]
+
+    assert 0.6 <= sum(map(accepts, numbers)) / len(numbers) <= 0.8
+    assert [accepts(number) for number in numbers] == [accepts(number) for number in numbers]
 
 
 def test_what_is_not_ordered_has_the_volume_of_the_data() -> None:

@@ -20,9 +20,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from demo import stage, tables
+from demo.deciding import Deciding
 from demo.invoices import invoices, read_rows
 from demo.plan import Plan, plan
-from demo.replay import IN_FLIGHT, Outcome, Replay, let_in
+from demo.replay import IN_FLIGHT, Replay, let_in
 from demo.shop import Shop
 from demo.stage import DemoError, Suite
 from demo.stocking import headers_as, stock_shop
@@ -97,27 +98,32 @@ async def _demo(arguments: argparse.Namespace, console: Console) -> Report:
 
 
 async def _run(suite: Suite, made: Plan, rate: float, progress: Progress) -> Report:
-    outcome = await _replay(suite, made, rate, progress)
-    report = await _verdict(suite, len(outcome.placed), progress)
+    await _stock(suite, made, progress)
+    async with Shop(suite.order_url, connections=IN_FLIGHT) as shop, asyncio.TaskGroup() as tasks:
+        replay = await _replay(suite, shop, made, progress)
+        deciding = tasks.create_task(Deciding.of(suite, replay, made).run())
+        outcome = await replay.play(made, rate=rate)
+        await replay.give_back(made.refunds, headers_as("staff", suite))
+        report = await _verdict(suite, len(outcome.placed), progress)
+        deciding.cancel()
     facts = await read_facts(suite.sources, list(outcome.placed.values()))
     progress.stop()
     tables.show(progress.console, plan=made, outcome=outcome, facts=facts, report=report)
     return report
 
 
-async def _replay(suite: Suite, made: Plan, rate: float, progress: Progress) -> Outcome:
+async def _stock(suite: Suite, made: Plan, progress: Progress) -> None:
     stocking = progress.add_task("catalogue", total=len(made.catalogue))
     await stock_shop(suite, made.catalogue, lambda seen: progress.update(stocking, completed=seen))
-    async with Shop(suite.order_url, connections=IN_FLIGHT) as shop:
-        entering = progress.add_task("customers", total=len(made.accounts))
-        customers = await let_in(shop, made.accounts, lambda: progress.advance(entering))
-        placing = progress.add_task("orders", total=len(made.steps) + len(made.refunds))
-        replay = Replay(
-            shop, customers, uuid4().hex[:8], suite.client_log, lambda: progress.advance(placing)
-        )
-        outcome = await replay.play(made, rate=rate)
-        await replay.give_back(made.refunds, headers_as("staff", suite))
-        return outcome
+
+
+async def _replay(suite: Suite, shop: Shop, made: Plan, progress: Progress) -> Replay:
+    entering = progress.add_task("customers", total=len(made.accounts))
+    customers = await let_in(shop, made.accounts, lambda: progress.advance(entering))
+    placing = progress.add_task("orders", total=len(made.steps) + len(made.refunds))
+    return Replay(
+        shop, customers, uuid4().hex[:8], suite.client_log, lambda: progress.advance(placing)
+    )
 
 
 async def _verdict(suite: Suite, orders: int, progress: Progress) -> Report:

@@ -20,6 +20,11 @@ SCARCE_SHARE = 0.7
 """How much there is of what all orders together want of a scarce product."""
 
 
+PARTIAL_PER_MILLE = 500
+"""Enough scarce products may be sold in part that some customers are asked."""
+ACCEPTING_PER_MILLE = 700
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """An invoice as an order to be placed."""
@@ -61,6 +66,7 @@ class Stocked:
     stock: int
     is_ordered: bool
     """Whether this run orders it: if not, what an earlier run left is enough."""
+    allow_partial: bool = False
 
 
 @dataclass(slots=True)
@@ -158,7 +164,12 @@ class _Draft:
             for line in invoice.lines:
                 wanted[line.sku] += line.quantity
         self.plan.catalogue = [
-            Stocked(product, _stock(sku, wanted[sku], self.volumes[sku]), sku in wanted)
+            Stocked(
+                product,
+                _stock(sku, wanted[sku], self.volumes[sku]),
+                sku in wanted,
+                allow_partial=is_sold_in_part(sku),
+            )
             for sku, product in self.products.items()
         ]
         return self.plan
@@ -185,6 +196,16 @@ def payment_method(number: str) -> str:
 
 def is_scarce(sku: str) -> bool:
     return crc32(sku.encode()) % 1000 < SCARCE_PER_MILLE
+
+
+def is_sold_in_part(sku: str) -> bool:
+    # The upper digits: the lower ones choose what is scarce.
+    return crc32(sku.encode()) // 1000 % 1000 < PARTIAL_PER_MILLE
+
+
+def accepts(number: str) -> bool:
+    """Tell whether a customer takes less than was ordered, by the invoice's number alone."""
+    return crc32(number.encode()) // 1000 % 1000 < ACCEPTING_PER_MILLE
 
 
 def _stock(sku: str, wanted: int, volume: int) -> int:

@@ -34,6 +34,8 @@ class Outcome:
     """Answers to cancellations."""
     refunded: Counter[str] = field(default_factory=Counter)
     """Answers to refunds."""
+    decided: Counter[str] = field(default_factory=Counter)
+    """Choices of those who were offered less than they had ordered."""
     took: float = 0.0
 
 

@@ -88,6 +88,7 @@ def _new(each: Stocked) -> dict[str, Any]:
         "price": {"amount": product.pence, "currency": CURRENCY},
         "stock": each.stock,
         "lowStock": LOW_STOCK,
+        "allowPartial": each.allow_partial,
     }
 
 

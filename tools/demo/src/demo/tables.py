@@ -59,6 +59,7 @@ def _asked(plan: Plan, outcome: Outcome) -> Iterable[tuple[str, int]]:
     }
     yield from ((meant[kind], plan.cancellations[kind]) for kind in ("whole", "part", "nothing"))
     yield from ((f"cancel answered: {what}", n) for what, n in outcome.cancelled.most_common())
+    yield from ((f"less was offered: {what}", n) for what, n in outcome.decided.most_common())
     yield from ((f"refund answered: {what}", n) for what, n in outcome.refunded.most_common())
 
 
