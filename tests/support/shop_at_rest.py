@@ -313,6 +313,15 @@ async def _refund(world: World, order_id: UUID, state: str = "SUCCEEDED") -> Non
 
 async def _goods(world: World, order_id: UUID) -> None:
     state, restocked = RESERVATIONS[order_id]
+    await world.insert(
+        "orders.order_lines",
+        order_id=order_id,
+        line_no=1,
+        sku="LAMP",
+        name="A lamp",
+        quantity=PIECES,
+        unit_price=TOTAL // PIECES,
+    )
     await world.insert("inventory.reservations", order_id=order_id, state=state)
     await world.insert(
         "inventory.reservation_lines",

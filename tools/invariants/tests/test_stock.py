@@ -85,6 +85,23 @@ async def test_i5_goods_are_held_for_nobody(world: World) -> None:
     assert "I5" in broken(await both(world))
 
 
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE orders.order_lines SET quantity = 2",
+        "UPDATE orders.order_lines SET line_no = 2",
+        "UPDATE orders.order_lines SET sku = 'VASE'",
+        "DELETE FROM orders.order_lines",
+        "DELETE FROM inventory.reservation_lines",
+    ],
+    ids=["less", "another line", "another product", "nothing", "not sold"],
+)
+async def test_i5_an_order_names_other_lines_than_were_sold(world: World, tampering: str) -> None:
+    await world.run(f"{tampering} WHERE order_id = $1", GOOD)
+
+    assert broken(await both(world)) == ["I5"]
+
+
 async def test_i5_a_reservation_has_no_order(world: World) -> None:
     await world.run("DELETE FROM orders.orders WHERE order_id = $1", GOOD)
 

@@ -47,6 +47,21 @@ RESERVATIONS = """
         OR state = 'COMMITTED' AND coalesce(sum(quantity - restocked), 0) > 0)
 """
 
+SOLD = """
+    WITH good AS (
+      SELECT order_id FROM orders.orders WHERE status IN ('COMPLETED', 'SHIPPED', 'DELIVERED'))
+    SELECT order_id FROM
+      (SELECT order_id, line_no, sku, quantity FROM orders.order_lines
+       JOIN good USING (order_id)) AS ordered
+      FULL JOIN
+      (SELECT order_id, line_no, sku, quantity FROM inventory.reservation_lines
+       JOIN good USING (order_id)) AS sold
+      USING (order_id, line_no)
+    WHERE (ordered.sku, ordered.quantity) IS DISTINCT FROM (sold.sku, sold.quantity)
+    GROUP BY order_id
+"""
+"""What was taken of an order that was short is all that it is, on both sides."""
+
 HELD = """
     SELECT sku, stock.reserved, coalesce(held.quantity, 0) AS held
     FROM inventory.stock LEFT JOIN (
@@ -111,9 +126,10 @@ async def check_reservations(db: Connection) -> Finding:
     count = await db.fetchval("SELECT count(*) FROM inventory.reservations")
     outliving = await db.fetch(RESERVATIONS)
     miscounted = await db.fetch(HELD)
+    missold = await db.fetch(SOLD)
     return Finding.of(
         "I5",
-        "no reservation outlives its order",
+        "no reservation outlives its order, and what is sold is what was ordered or taken",
         checked=counted(count, "reservation"),
         violations=[
             *(
@@ -125,5 +141,6 @@ async def check_reservations(db: Connection) -> Finding:
                 f"{row['sku']}: {row['reserved']} reserved, {row['held']} on open reservations"
                 for row in miscounted
             ),
+            *(f"order {row['order_id']} names other lines than were sold" for row in missold),
         ],
     )
