@@ -1,12 +1,15 @@
 """Our signatures, verified by an implementation that is not ours."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from notification_service.channels.signing import Unreadable, Vault
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+DOCS = Path(__file__).parents[3] / "docs" / "notifications.md"
 KEY = b"k" * 32
 PAYLOAD = '{"type":"order.confirmed","data":{"orderId":"1","note":"¡Hola!"}}'
 
@@ -71,3 +74,21 @@ def test_no_two_secrets_are_alike() -> None:
     vault = Vault(KEY)
 
     assert len({vault.make()[0].get_secret_value() for _ in range(100)}) == 100
+
+
+def test_the_transcript_in_the_documents_is_signed_with_the_secret_in_it() -> None:
+    text = DOCS.read_text()
+    found = re.search(
+        r"webhook-id: (\S+)\nwebhook-timestamp: (\d+)\nwebhook-signature: (\S+)\n.*?\n\n(.*?)\n```",
+        text,
+        re.DOTALL,
+    )
+    secret = re.search(r'"secret":"(whsec_[^"]+)"', text)
+    assert found
+    assert secret
+
+    signature = Webhook(secret[1]).sign(
+        found[1], datetime.fromtimestamp(int(found[2]), UTC), found[4]
+    )
+
+    assert signature == found[3]
