@@ -12,17 +12,20 @@ from common.errors import Refusal
 from common.message import Event, Said
 from order_service.domain import (
     CancelOrder,
+    Choice,
+    DecideOrder,
     Order,
     Orders,
     Patience,
     RequestRefund,
     Status,
     cancel,
+    decide,
     deliver,
     request_refund,
     ship,
 )
-from order_service.messages import Money
+from order_service.messages import Money, OrderLine
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ID = UUID("0198f3a0-0001-7000-8000-000000000001")
@@ -30,25 +33,35 @@ CUSTOMER = UUID("0198f3a0-0002-7000-8000-000000000002")
 
 _REFUND = RequestRefund(ID, ID, ID, "damaged", Money(amount=1, currency="GBP"))
 
+_LINE = OrderLine(line_no=1, sku="mug", quantity=2, unit_price=Money(amount=1104, currency="GBP"))
+
+
+def _decide(order: Order, choice: Choice) -> Event:
+    command = DecideOrder(ID, choice, "customer", CUSTOMER)
+    return decide(order, command, lines=[_LINE], now=NOW)
+
+
 COMMANDS: dict[str, Callable[[Order], Event | None]] = {
     "cancel": lambda order: cancel(order, CancelOrder(ID, "customer", CUSTOMER)),
     "ship": ship,
     "deliver": deliver,
+    "accept": lambda order: _decide(order, Choice.ACCEPT_PARTIAL),
+    "leave": lambda order: _decide(order, Choice.CANCEL),
     "refund": lambda order: request_refund(order, _REFUND, sold=(), refunds=()),
 }
 
 TABLE = """
-status          cancel     ship    deliver   refund
-PENDING         CANCELLING !       !         !
-ACTION_REQUIRED CANCELLING !       !         !
-CONFIRMED       CANCELLING !       !         !
-COMPLETED       CANCELLING SHIPPED !         COMPLETED
-SHIPPED         !          -       DELIVERED SHIPPED
-DELIVERED       !          !       -         DELIVERED
-CANCELLING      !          !       !         !
-CANCELLED       !          !       !         !
-REJECTED        !          !       !         !
-EXPIRED         !          !       !         !
+status          cancel     accept  leave      ship    deliver   refund
+PENDING         CANCELLING !       !          !       !         !
+ACTION_REQUIRED CANCELLING PENDING CANCELLING !       !         !
+CONFIRMED       CANCELLING !       !          !       !         !
+COMPLETED       CANCELLING !       !          SHIPPED !         COMPLETED
+SHIPPED         !          !       !          -       DELIVERED SHIPPED
+DELIVERED       !          !       !          !       -         DELIVERED
+CANCELLING      !          !       !          !       !         !
+CANCELLED       !          !       !          !       !         !
+REJECTED        !          !       !          !       !         !
+EXPIRED         !          !       !          !       !         !
 """
 """What the order becomes; - is nothing to say, ! is refused as 409 invalid_state."""
 
@@ -66,7 +79,9 @@ def order(status: Status) -> Order:
         updated_at=NOW,
     )
     reason = "some_reason" if over else None
-    return replace(plain, status=status, reason=reason, closed_by="system" if over else None)
+    offer = {1: 1} if status is Status.ACTION_REQUIRED else None
+    closed_by = "system" if over else None
+    return replace(plain, status=status, reason=reason, closed_by=closed_by, offer=offer)
 
 
 def cells() -> list[tuple[str, str, str]]:

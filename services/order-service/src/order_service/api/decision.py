@@ -6,6 +6,7 @@ from uuid import UUID
 from common.database import Transaction
 from common.http import Router
 from common.idempotency import IdempotencyKey, fingerprint
+from common.openapi import refuses
 from fastapi import Response
 
 from order_service import handlers, idempotency
@@ -26,7 +27,10 @@ _FOLLOWS = {
 
 
 @router.post(
-    "/orders/{order_id}/decision", status_code=HTTPStatus.ACCEPTED, response_model=OrderAccepted
+    "/orders/{order_id}/decision",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=OrderAccepted,
+    responses=refuses(invalid_state=409, decision_expired=410),
 )
 async def decide_order(
     order_id: UUID, body: DecisionBody, key: IdempotencyKey, caller: Caller, parts: PartsOf

@@ -10,6 +10,7 @@ from common.database import Transaction
 from common.errors import Refusal
 from common.http import Moment, Router
 from common.idempotency import IdempotencyKey, fingerprint
+from common.openapi import refuses
 from common.paging import Page, PageQuery, PagesOf
 from fastapi import Query, Request, Response
 
@@ -106,7 +107,10 @@ async def get_order_timeline(order_id: UUID, caller: Caller, parts: PartsOf) -> 
 
 
 @router.post(
-    "/orders/{order_id}/cancel", status_code=HTTPStatus.ACCEPTED, response_model=OrderAccepted
+    "/orders/{order_id}/cancel",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=OrderAccepted,
+    responses=refuses(invalid_state=409),
 )
 async def cancel_order(
     order_id: UUID,
