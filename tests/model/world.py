@@ -27,7 +27,6 @@ from order_service.domain import (
     ReturnedLine,
     SagaRetried,
     SagaStuck,
-    SoldLine,
 )
 from order_service.domain.order import CANCELLABLE, FULFILLED, Health, Status
 from order_service.messages import (
@@ -180,10 +179,7 @@ class World:
     def ask_refund(self, order: Order, amount: int, lines: int) -> None:
         """Let staff give back an amount, or one piece of some lines, if that much is left."""
         order = self.orders.orders[order.order_id]
-        sold = [
-            SoldLine(line.line_no, line.sku, line.quantity, line.unit_price.amount)
-            for line in self.lines[order.order_id]
-        ]
+        sold = self.lines[order.order_id]
         command = RequestRefund(
             refund_id=UUID(int=1000 + len(self.refunds)),
             order_id=order.order_id,

@@ -17,7 +17,6 @@ from order_service.domain import (
     RefundState,
     RequestRefund,
     ReturnedLine,
-    SoldLine,
     Status,
     fold_refunds,
     request_refund,
@@ -26,6 +25,7 @@ from order_service.domain.order import FULFILLED
 from order_service.domain.refunds import AT_CLOSING, RefundFact
 from order_service.messages import (
     Money,
+    OrderLine,
     PaymentRefunded,
     RefundFailed,
     RefundRequested,
@@ -35,7 +35,15 @@ from order_service.messages import (
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
 ID = UUID("0198f3a0-0001-7000-8000-000000000001")
-SOLD = (SoldLine(1, "mug", 6, 255), SoldLine(2, "pot", 2, 339), SoldLine(3, "card", 1, 0))
+SOLD = tuple(
+    OrderLine(
+        line_no=line_no,
+        sku=sku,
+        quantity=quantity,
+        unit_price=Money(amount=price, currency="GBP"),
+    )
+    for line_no, sku, quantity, price in ((1, "mug", 6, 255), (2, "pot", 2, 339), (3, "card", 1, 0))
+)
 TOTAL = 6 * 255 + 2 * 339
 
 

@@ -35,6 +35,7 @@ from order_service.messages import (
     StockReleased,
     StockReserved,
 )
+from prometheus_client import REGISTRY
 
 from tests.support.orders import OrderDesk, open_desk, partly
 from tests.support.postgres import Databases
@@ -217,6 +218,32 @@ async def tell_of_refunds(desk: OrderDesk, order_id: UUID) -> None:
             order_id=order_id, refund_id=second, amount=part, code="expired_card", closing=False
         ),
     )
+
+
+async def test_an_open_refund_is_seen_by_its_age(desk: OrderDesk) -> None:
+    order_id = await desk.place()
+    await desk.complete(order_id)
+    refund_id = await desk.refund(order_id, amount=100)
+    part = Money(amount=100, currency="GBP")
+
+    async def age() -> float:
+        async with desk.database.transaction() as tx:
+            await handlers.measure_open(tx)
+        seconds = REGISTRY.get_sample_value("pedido_refunds_oldest_open_age_seconds")
+        assert seconds is not None
+        return seconds
+
+    async with desk.database.transaction() as tx:
+        await tx.execute("UPDATE refunds SET updated_at = now() - interval '1 hour'")
+    hanging = await age()
+    await desk.hear(
+        PaymentRefunded(
+            order_id=order_id, refund_id=refund_id, amount=part, cumulative=part, closing=False
+        )
+    )
+
+    assert 3600 <= hanging < 3700
+    assert await age() == 0
 
 
 async def rebuild(desk: OrderDesk) -> int:

@@ -39,7 +39,6 @@ from order_service.domain.refunds import RefundFact as RefundFact
 from order_service.domain.refunds import RefundState as RefundState
 from order_service.domain.refunds import RequestRefund as RequestRefund
 from order_service.domain.refunds import ReturnedLine as ReturnedLine
-from order_service.domain.refunds import SoldLine as SoldLine
 from order_service.domain.refunds import fold_refunds as fold_refunds
 from order_service.domain.refunds import request_refund as request_refund
 from order_service.domain.repair import Awaited as Awaited

@@ -17,6 +17,7 @@ from order_service.domain.order import FULFILLED, Order
 from order_service.messages import (
     By,
     Money,
+    OrderLine,
     PaymentRefunded,
     RefundFailed,
     RefundRequested,
@@ -57,16 +58,6 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True)
-class SoldLine:
-    """One line of an order as it was sold."""
-
-    line_no: int
-    sku: str
-    quantity: int
-    unit_price: int
-
-
-@dataclass(frozen=True, slots=True)
 class ReturnedLine:
     """How much of a line the money is to be given back for."""
 
@@ -91,7 +82,7 @@ def request_refund(
     order: Order,
     command: RequestRefund,
     *,
-    sold: Iterable[SoldLine],
+    sold: Iterable[OrderLine],
     refunds: Sequence[Refund],
 ) -> RefundRequested:
     """Take a refund on, under the order's lock, so that all of them stay within what was paid.
@@ -104,7 +95,7 @@ def request_refund(
     prices = {line.line_no: line for line in sold}
     lines = _lines(command, prices, refunds)
     amount = command.amount or Money(
-        amount=sum(line.quantity * prices[line.line_no].unit_price for line in lines),
+        amount=sum(line.quantity * prices[line.line_no].unit_price.amount for line in lines),
         currency=order.currency,
     )
     _refuse_money(order, amount, refunds)
@@ -160,7 +151,7 @@ def _ended(refund: Refund, fact: RefundFact, at: datetime) -> Refund:
 
 
 def _lines(
-    command: RequestRefund, sold: Mapping[int, SoldLine], refunds: Iterable[Refund]
+    command: RequestRefund, sold: Mapping[int, OrderLine], refunds: Iterable[Refund]
 ) -> tuple[StockLine, ...]:
     """Name the lines whole, the same one twice as one; refuse those that were not sold so often."""
     gone = Counter[int]()

@@ -18,6 +18,9 @@ DURATION = Histogram(
 )
 IN_FLIGHT = Gauge("pedido_saga_in_flight", "Orders that are not settled", ["status"])
 STUCK = Gauge("pedido_saga_stuck", "Sagas that wait for an operator")
+REFUNDING = Gauge(
+    "pedido_refunds_oldest_open_age_seconds", "Age of the oldest refund without an end, or 0"
+)
 COMPENSATIONS = Counter("pedido_saga_compensations_total", "Closings begun", ["reason"])
 
 
@@ -34,6 +37,10 @@ def moved(changes: Iterable[tuple[Order, Order]]) -> None:
             outcome = after.status.lower()
             FINISHED.labels(outcome).inc()
             DURATION.labels(outcome).observe((after.settled_at - after.created_at).total_seconds())
+
+
+def refunding(oldest: float) -> None:
+    REFUNDING.set(oldest)
 
 
 def in_flight(counts: Mapping[tuple[str, str], int]) -> None:

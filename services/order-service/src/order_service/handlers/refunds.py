@@ -12,8 +12,8 @@ from common.message import Said
 from order_service import domain
 from order_service.domain import Orders, Patience, RequestRefund
 from order_service.handlers.orders import save_orders
+from order_service.store import lines, refunds
 from order_service.store import orders as store
-from order_service.store import refunds
 
 
 async def request_refund(tx: Transaction, command: RequestRefund, *, patience: Patience) -> None:
@@ -25,7 +25,7 @@ async def request_refund(tx: Transaction, command: RequestRefund, *, patience: P
     if order is None:
         raise Refusal("not_found", "there is no such order", status=HTTPStatus.NOT_FOUND)
     before = await refunds.list_of_order(tx, command.order_id)
-    sold = await refunds.list_sold(tx, command.order_id)
+    sold = await lines.get_lines(tx, order)
     said = [Said(domain.request_refund(order, command, sold=sold, refunds=before))]
     orders = Orders([order], now=tx.now, patience=patience)
     orders.record(order.order_id, said)

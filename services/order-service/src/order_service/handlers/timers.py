@@ -13,7 +13,7 @@ from order_service import domain
 from order_service.domain import Order, Orders, Patience, SagaStuck
 from order_service.handlers import progress
 from order_service.handlers.orders import save_orders
-from order_service.store import keys, refresh_tokens, timers
+from order_service.store import keys, refresh_tokens, refunds, timers
 
 
 async def expire_orders(tx: Transaction, *, limit: int, patience: Patience) -> int:
@@ -44,8 +44,9 @@ async def forget(tx: Transaction, *, limit: int, keys_kept: timedelta) -> int:
 
 
 async def measure_open(tx: Transaction) -> None:
-    """Show operators how many orders are under way, and how many hang."""
+    """Show operators how many orders are under way, how many hang, and if a refund does."""
     progress.in_flight(await timers.count_open(tx))
+    progress.refunding(await refunds.age_of_oldest_open(tx))
 
 
 async def _fire(

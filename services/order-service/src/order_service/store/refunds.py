@@ -10,7 +10,7 @@ import asyncpg
 from common.database import Transaction
 from pydantic import TypeAdapter
 
-from order_service.domain import Refund, RefundState, SoldLine
+from order_service.domain import Refund, RefundState
 from order_service.messages import StockLine
 
 _LINES = TypeAdapter(tuple[StockLine, ...])
@@ -58,12 +58,15 @@ async def list_page(
     return [_refund_of(row) for row in rows]
 
 
-async def list_sold(tx: Transaction, order_id: UUID) -> list[SoldLine]:
-    """Read what an order's lines were sold for."""
-    rows = await tx.fetch(
-        "SELECT line_no, sku, quantity, unit_price FROM order_lines WHERE order_id = $1", order_id
+async def age_of_oldest_open(tx: Transaction) -> float:
+    """Tell for how many seconds the oldest refund has had no answer; 0 if none is open."""
+    age: float = await tx.fetchval(
+        """
+        SELECT coalesce(extract(epoch FROM now() - min(updated_at)), 0)::float
+          FROM refunds WHERE state = 'REQUESTED'
+        """
     )
-    return [SoldLine(**row) for row in rows]
+    return age
 
 
 async def save_refunds(tx: Transaction, refunds: Iterable[Refund]) -> None:
