@@ -143,6 +143,16 @@ async def test_products_are_filtered_by_all_that_is_given(desk: Desk) -> None:
     assert await skus(desk, "q=lamp&availability=SOME") == ["wax"]
 
 
+async def test_staff_searches_the_stock_as_customers_search_the_catalogue(desk: Desk) -> None:
+    await add(desk, product("lamp"), product("vase", stock=0), product("wax", name="Lamp wax"))
+
+    found = await desk.ask("GET", "/inventory?q=lamp&active=true", role="staff")
+    out = await desk.ask("GET", "/inventory?availability=NONE", role="staff")
+
+    assert [each["sku"] for each in found.json()["data"]] == ["lamp", "wax"]
+    assert [each["sku"] for each in out.json()["data"]] == ["vase"]
+
+
 async def test_stock_that_runs_out_is_listed(desk: Desk) -> None:
     await add(desk, product("full"), product("low", stock=2), product("out", stock=0))
 

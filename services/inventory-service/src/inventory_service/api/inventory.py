@@ -9,6 +9,7 @@ from common.paging import Page, PageQuery, PagesOf
 from fastapi import Query
 
 from inventory_service import handlers
+from inventory_service.api.filters import ProductQuery
 from inventory_service.api.parts import DatabaseOf, Staff
 from inventory_service.api.shapes import Stock
 from inventory_service.messages import Sku
@@ -19,17 +20,16 @@ router = Router(prefix="/inventory", tags=["inventory"])
 
 PageOf = Annotated[PageQuery, Query()]
 
-_ALL = ProductFilter()
 _LOW = ProductFilter(availability="LOW")
 _OUT = ProductFilter(availability="NONE")
 
 
 @router.get("")
 async def list_stock(
-    page: PageOf, pages: PagesOf, _staff: Staff, database: DatabaseOf
+    page: Annotated[ProductQuery, Query()], pages: PagesOf, _staff: Staff, database: DatabaseOf
 ) -> Page[Stock]:
-    """List all stock, in the order of the skus."""
-    return await _page("inventory", _ALL, page, pages, database)
+    """List the stock, in the order of the skus."""
+    return await _page("inventory", page.wanted(), page, pages, database)
 
 
 @router.get("/low-stock")

@@ -6,18 +6,17 @@ from typing import Annotated
 
 from common.http import Router, Wire
 from common.openapi import refuses
-from common.paging import Page, PageQuery, PagesOf
+from common.paging import Page, PagesOf
 from fastapi import Query, Request, Response
-from pydantic import Field
 
 from inventory_service import handlers
-from inventory_service.api.bodies import CategoryId, NewProduct, NewProducts, ProductChange, Text
+from inventory_service.api.bodies import NewProduct, NewProducts, ProductChange
+from inventory_service.api.filters import ProductQuery
 from inventory_service.api.parts import Admin, DatabaseOf
 from inventory_service.api.shapes import Product
 from inventory_service.domain.products import ChangeProduct
-from inventory_service.messages import Availability, Sku
+from inventory_service.messages import Sku
 from inventory_service.store import catalogue
-from inventory_service.store.catalogue import ProductFilter
 
 router = Router(tags=["products"])
 
@@ -31,21 +30,6 @@ PROBLEMS = {
     "invalid_state": "The stock as it is does not allow this; the detail says why.",
 }
 """This service's own problem codes."""
-
-
-class ProductQuery(PageQuery):
-    """Which products to list; all that is given must be so."""
-
-    q: Annotated[
-        Text | None,
-        Field(description="in sku or name; one or two letters: at the beginning of a word"),
-    ] = None
-    category: CategoryId | None = None
-    active: Annotated[bool | None, Field(description="for sale, or not")] = None
-    availability: Availability | None = None
-
-    def wanted(self) -> ProductFilter:
-        return ProductFilter(self.q, self.category, self.active, self.availability)
 
 
 class AddedProducts(Wire):
