@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from common.http import Body, Changes, Wire
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from inventory_service.domain.currencies import CURRENCIES
 from inventory_service.domain.products import AddProduct, ChangeProduct
@@ -82,17 +83,20 @@ class NewProduct(Body):
         )
 
 
+def _each_sku_once(products: list[NewProduct]) -> list[NewProduct]:
+    if len({product.sku for product in products}) < len(products):
+        raise PydanticCustomError("sku_twice", "a sku is used twice")
+    return products
+
+
 class NewProducts(Body):
     """Up to 1,000 products, added together or not at all."""
 
-    products: Annotated[list[NewProduct], Field(min_length=1, max_length=1000)]
-
-    @model_validator(mode="after")
-    def _name_each_sku_once(self) -> Self:
-        if len({product.sku for product in self.products}) < len(self.products):
-            message = "a sku is used twice"
-            raise ValueError(message)
-        return self
+    products: Annotated[
+        list[NewProduct],
+        Field(min_length=1, max_length=1000),
+        AfterValidator(_each_sku_once),
+    ]
 
 
 class ProductChange(Changes):

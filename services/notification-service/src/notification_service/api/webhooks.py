@@ -9,12 +9,12 @@ from uuid import UUID
 
 from common import problem
 from common.errors import FieldError, Refusal
-from common.http import PRINTABLE, Body, Router, Wire
+from common.http import PRINTABLE, Body, Changes, Router, Wire
 from common.message import uuid7
 from common.openapi import refuses
 from common.paging import Page, PageQuery, PagesOf
 from fastapi import Query, Request, Response
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from notification_service import handlers
 from notification_service.api.parts import PartsOf, Staff, not_found
@@ -52,21 +52,13 @@ class EndpointBody(Body):
     types: Types = ()
 
 
-class EndpointPatch(Body):
+class EndpointPatch(Changes):
     """What to change; whatever is left out stays as it is."""
 
     url: Url | None = None
     description: Description | None = None
     types: Types | None = None
     status: Annotated[EndpointStatus | None, Field(examples=["ACTIVE"])] = None
-
-    @model_validator(mode="after")
-    def _change_something(self) -> Self:
-        given = [getattr(self, name) for name in self.model_fields_set]
-        if not given or None in given:
-            message = "nothing to change"
-            raise ValueError(message)
-        return self
 
 
 class Endpoint(Wire):

@@ -135,14 +135,21 @@ class RefundBody(Body):
         json_schema_extra={
             "oneOf": [
                 {
-                    "required": [given],
-                    "properties": {given: {"type": kind}, other: {"type": "null"}},
-                }
-                for given, kind, other in (
-                    ("amount", "object", "lines"),
-                    ("lines", "array", "amount"),
-                )
-            ]
+                    "required": ["amount"],
+                    "properties": {
+                        "amount": {"type": "object"},
+                        "lines": {"type": "null"},
+                        "restock": {"const": False},
+                    },
+                },
+                {
+                    "required": ["lines"],
+                    "properties": {"lines": {"type": "array"}, "amount": {"type": "null"}},
+                },
+            ],
+            "examples": [
+                {"lines": [{"lineNo": 1, "quantity": 1}], "restock": True, "reason": "damaged"}
+            ],
         }
     )
 
