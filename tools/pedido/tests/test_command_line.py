@@ -164,8 +164,9 @@ async def test_a_token_is_for_one_role(
 def test_help_names_every_verb(tmp_path: Path) -> None:
     ran = program("--help", cwd=tmp_path)
 
-    verbs = "doctor lag outbox events invariants stock dlt parked saga consumers rewind token login"
-    assert all(verb in ran.stdout for verb in verbs.split())
+    looks = "doctor lag outbox events payments invariants stock"
+    repairs = "dlt parked saga consumers rewind token login"
+    assert all(verb in ran.stdout for verb in [*looks.split(), *repairs.split()])
 
 
 @pytest.mark.saga

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pedido import letters, operations, sagas, stock, tokens
+from pedido import letters, operations, payments, sagas, stock, tokens
 from pedido.show import Desk, Output, plain
 from pedido.trouble import Trouble
 from pedido.where import Where
@@ -24,6 +24,7 @@ app.command("lag", rich_help_panel=_LOOK)(operations.lag)
 app.add_typer(operations.outbox, name="outbox", rich_help_panel=_LOOK)
 app.add_typer(operations.events, name="events", rich_help_panel=_LOOK)
 app.add_typer(operations.invariants, name="invariants", rich_help_panel=_LOOK)
+app.add_typer(payments.app, name="payments", rich_help_panel=_LOOK)
 app.add_typer(stock.app, name="stock", rich_help_panel=_LOOK)
 app.add_typer(letters.dlt, name="dlt", rich_help_panel=_REPAIR)
 app.add_typer(letters.parked, name="parked", rich_help_panel=_REPAIR)
