@@ -43,8 +43,6 @@ STATUSES = {
     DECLINED: ("REJECTED", "COMPENSATED"),
     UNDONE: ("CANCELLED", "COMPENSATED"),
 }
-ORDERS_ONLY = {"OrderCompleted", "OrderDelivered"}
-"""Heard by nobody inside."""
 MAILS = {GOOD: ["confirmed"], DECLINED: ["rejected"], UNDONE: ["confirmed", "cancelled"]}
 EFFECTS = {GOOD: ["authorize", "capture"], UNDONE: ["authorize", "capture", "refund"]}
 MOVEMENTS = {
@@ -61,10 +59,7 @@ RESERVATIONS = {
 
 def topic_of(event_type: str) -> str:
     return next(
-        topic
-        for heard in HEARD.values()
-        for topic, types in heard.items()
-        if event_type in types or event_type in ORDERS_ONLY
+        topic for heard in HEARD.values() for topic, types in heard.items() if event_type in types
     )
 
 

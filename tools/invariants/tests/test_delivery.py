@@ -60,7 +60,9 @@ async def test_i9_a_message_is_parked_that_was_never_taken(world: World) -> None
 
 
 async def test_a_type_that_a_consumer_does_not_decide_on_is_not_missed(world: World) -> None:
-    world.publish("OrderDelivered", uuid7())
+    event_id = uuid7()
+    place = world.publish("OrderDelivered", event_id)
+    await world.take("notification-service", event_id, place)
 
     assert (await taken(world)).holds
 
