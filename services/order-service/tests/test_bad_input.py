@@ -222,6 +222,8 @@ BAD_ORDER_QUERIES = BAD_QUERIES | {
     "createdFrom without zone": "createdFrom=2026-01-01T00:00:00",
     "createdFrom as word": "createdFrom=yesterday",
     "createdTo in the year 10,000": "createdTo=10000-01-01T00:00:00Z",
+    "createdTo past the year 9999 in UTC": "createdTo=9999-12-31T23:59:59-14:00",
+    "createdFrom before the year 1 in UTC": "createdFrom=0001-01-01T00:00:00%2B14:00",
     "customerId as word": "customerId=ana",
 }
 BAD_SAGA_QUERIES = BAD_QUERIES | {"unknown health": "health=WELL"}
