@@ -1,7 +1,8 @@
 """Lets aiokafka unpack a record whose header names are not UTF-8, and refuse a batch that explodes.
 
-aiokafka 0.14 raises there, and again from every later offset of the same producer batch, since the
-broker returns whole batches: seeking past the one record would lose its good neighbours.
+At such a name aiokafka 0.14 raises, and again at every later offset of the same producer batch,
+since the broker returns whole batches: seeking past the one record would lose its good neighbours.
+A compressed batch it unpacks whole, however much that is.
 """
 
 from __future__ import annotations
