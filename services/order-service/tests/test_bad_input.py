@@ -95,6 +95,9 @@ WRONG: dict[str, Any] = {
     "sku with ANSI escape": {"items": [LINE | {"sku": "\x1b[31mTEA"}]},
     "sku of 10 KB": {"items": [LINE | {"sku": "T" * 10_240}]},
     "card number as payment method": ORDER | {"paymentMethod": "4242424242424242"},
+    "card number in a token's clothes": ORDER | {"paymentMethod": "pm_4242424242424242"},
+    "card number in four groups": ORDER | {"paymentMethod": "pm_5555_5555_5555_4444"},
+    "short card number": ORDER | {"paymentMethod": "pm_4222222222222"},
     "payment method null": ORDER | {"paymentMethod": None},
 }
 
@@ -112,6 +115,27 @@ async def test_refusals_do_not_repeat_what_was_sent(stocked: Shop, customer: Cal
 
         assert answer.status_code == 422
         assert "<canary>" not in answer.text
+
+
+@pytest.mark.parametrize("token", ["pm_4242424242424241", "pm_424242424242", "pm_1NzX42aB42cD42"])
+async def test_a_token_with_digits_that_are_no_card_is_taken(
+    stocked: Shop, customer: Caller, token: str
+) -> None:
+    assert (await post(stocked, customer, ORDER | {"paymentMethod": token})).status_code == 202
+
+
+async def test_a_card_number_leaves_no_trace(
+    stocked: Shop, customer: Caller, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = "4242424242424242"
+    answer = await post(stocked, customer, ORDER | {"paymentMethod": f"pm_{card}"})
+
+    assert answer.status_code == 422
+    tables = await stocked.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'orders'")
+    dump = [await stocked.rows(f"SELECT t::text FROM {name} AS t") for (name,) in tables]  # noqa: S608
+    assert len(dump) > 10
+    assert card not in f"{answer.text}{capsys.readouterr()}{dump}"
+    assert card.encode().hex() not in f"{dump}"
 
 
 async def test_a_thousand_items_are_an_order_at_our_prices(stocked: Shop, customer: Caller) -> None:
