@@ -142,7 +142,14 @@ class Adjustment(Body):
 
     sku: Annotated[Sku, Field(examples=["85123A"])]
     quantity: Annotated[
-        int, Field(ge=-MAX_PIECES, le=MAX_PIECES, examples=[12]), AfterValidator(_something)
+        int,
+        Field(
+            ge=-MAX_PIECES,
+            le=MAX_PIECES,
+            examples=[12],
+            json_schema_extra={"not": {"const": 0}},
+        ),
+        AfterValidator(_something),
     ]
     reason: Annotated[Text, Field(examples=["delivery"])]
     reference: Annotated[
