@@ -7,6 +7,7 @@ ORDERS ?= 500
 RATE ?= 0
 EXAMPLES ?= 20000
 FUZZ_RECORDS ?= 100000
+FUZZ_REQUESTS ?= 20000
 MONEY_ORDERS ?= 10000
 CHAOS_MINUTES ?= 50
 SEED ?=
@@ -65,6 +66,9 @@ fuzz: .venv/installed ## send 100,000 bad records to the running services (FUZZ_
 money: .venv/installed ## 10,000 orders at a provider that fails a third of all calls, its ledger as judge (MONEY_ORDERS=, MONEY_SEED=)
 	@MONEY_ORDERS=$(MONEY_ORDERS) $(PY) -m pytest -q -s tests/saga/test_money.py
 
+fuzz-api: .venv/installed ## send 20,000 generated requests to all four APIs (FUZZ_REQUESTS=20000, FUZZ_SEED=1)
+	@FUZZ_EXAMPLES=10 FUZZ_REQUESTS=$(FUZZ_REQUESTS) $(PY) -m pytest -q -s tests/api/test_fuzz_api.py
+
 format: .venv/installed ## format the code and mend what can be mended
 	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .
 
@@ -80,14 +84,14 @@ bench: .venv/installed ## measure throughput, latency, CPU and memory per order
 bench-login: .venv/installed ## measure what 20 parallel logins cost those who order
 	@$(PY) -m benchmarks P16 --runs 1 $(ARGS)
 
-bench-listeners: .venv/installed ## measure 1,000 live streams on one process
-	@$(PY) -m benchmarks P17 --runs 1 $(ARGS)
-
 invariants: .venv/installed ## check the running stack's invariants
 	@set -a; . .local/stack.env; set +a; $(PY) -m invariants
 
 asyncapi: .venv/installed ## write the AsyncAPI document anew from schemas/
 	@$(PY) schemas/asyncapi.py
+
+openapi: .venv/installed ## write the services' OpenAPI documents anew from their routes
+	@$(PY) docs/api/write.py
 
 images-check: ## build the four images without a container engine, and start each (root, Debian)
 	@python3 deploy/images_check.py
@@ -111,4 +115,4 @@ $(UV):
 	@$(UV) pip install --quiet --python $(PY) --no-deps $(foreach member,$(MEMBERS),--editable $(member))
 	@touch $@
 
-.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick money format dev down bench bench-login bench-listeners invariants asyncapi images-check up lock
+.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick money format dev down bench bench-login invariants asyncapi openapi images-check up lock
