@@ -44,6 +44,18 @@ _WITH_KEY: _Refusals = {
 _RULES = (_EVERY, _WITH_BODY, _WITH_LOGIN, _WITH_ROLES, _WITH_INPUT, _WITH_ID, _WITH_KEY)
 
 
+_LIMITS = {
+    name: {"description": text, "schema": {"type": "string"}, "example": example}
+    for name, text, example in (
+        ("RateLimit-Policy", "The buckets that the request took from.", '"principal";q=6000;w=60'),
+        ("RateLimit", "What is left in them, and when they are full.", '"principal";r=5999;t=1'),
+    )
+}
+"""In every answer of a route that is limited; as the IETF's draft has it."""
+
+_LIMITED = {name: {"$ref": f"#/components/headers/{name}"} for name in _LIMITS}
+
+
 def refuses(**codes: int) -> dict[int | str, dict[str, Any]]:
     """Say which refusals of its own a route has, each code with its status."""
     by_status: defaultdict[int, list[str]] = defaultdict(list)
@@ -80,6 +92,7 @@ def complete(document: Json, meanings: Mapping[str, str]) -> None:
     components.setdefault("schemas", {}).setdefault("Problem", problem.SCHEMA)
     if schemes := components.get("securitySchemes"):
         components["securitySchemes"] = {"bearer": next(iter(schemes.values()))}
+    components["headers"] = _LIMITS
     responses: Json = components.setdefault("responses", {})
     problems: Json = components.setdefault("examples", {})
     examples = _Examples(components["schemas"])
@@ -92,6 +105,7 @@ def complete(document: Json, meanings: Mapping[str, str]) -> None:
         refusals = _refusals(operation)
         for response in operation["responses"].values():
             _illustrate(response, examples)
+            response.setdefault("headers", {}).update(_LIMITED)
         for status, codes in sorted(refusals.items()):
             name = "_or_".join(codes)
             responses[name] = _refusal(status, codes, meanings)
@@ -182,7 +196,7 @@ def _implied(operation: Json) -> Iterator[_Refusals]:
 
 
 def _refusal(status: int, codes: list[str], meanings: Mapping[str, str]) -> Json:
-    headers = {}
+    headers: Json = dict(_LIMITED)
     if status in {429, 503} or "idempotency_in_flight" in codes:
         headers["Retry-After"] = {
             "description": "Seconds to wait before it is worth trying again.",
@@ -194,7 +208,7 @@ def _refusal(status: int, codes: list[str], meanings: Mapping[str, str]) -> Json
     }
     return {
         "description": " ".join(f"`{code}`: {meanings[code]}" for code in codes),
-        **({"headers": headers} if headers else {}),
+        "headers": headers,
         "content": {problem.MEDIA_TYPE: content},
     }
 
