@@ -124,7 +124,7 @@ async def get_replay_job(job_id: UUID, _operator: Operator, parts: PartsOf) -> R
         return ReplayJob.of(await replay.get_job(tx, job_id))
 
 
-@router.post("/{job_id:uuid}/cancel", responses=refuses(invalid_state=409))
+@router.post("/{job_id}/cancel", responses=refuses(invalid_state=409))
 async def cancel_replay_job(
     job_id: UUID, body: MaybeNoted, operator: Operator, parts: PartsOf
 ) -> Change:
