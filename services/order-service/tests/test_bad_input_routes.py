@@ -13,22 +13,26 @@ from tests.support.shop import API, Caller, Shop
 
 pytestmark = [pytest.mark.postgres, pytest.mark.asyncio(loop_scope="module")]
 
-ORDERS, SAGAS, ID = f"{API}/orders", "/ops/v1/sagas", "{order_id}"
+ORDERS, SAGAS, ID, USER = f"{API}/orders", "/ops/v1/sagas", "{order_id}", "{user_id}"
+PENNY = {"amount": 1, "currency": "GBP"}
 LOGIN = {"email": "ana@example.org", "password": "correct horse battery"}
 REFRESH = {"refreshToken": "a" * 43}
 
-BODIES: dict[str, dict[str, Any]] = {
-    ORDERS: {"items": [{"sku": "TEA", "quantity": 1}]},
-    f"{ORDERS}/{ID}/cancel": {},
-    f"{ORDERS}/{ID}/refunds": {"amount": {"amount": 1, "currency": "GBP"}, "reason": "x"},
-    f"{ORDERS}/{ID}/decision": {"choice": "cancel"},
-    f"{API}/auth/register": LOGIN,
-    f"{API}/auth/login": LOGIN,
-    f"{API}/auth/refresh": REFRESH,
-    f"{API}/auth/logout": REFRESH,
-    f"{SAGAS}/{ID}/retry": {},
-    f"{SAGAS}/{ID}/force": {"note": "x"},
-    f"{SAGAS}/{ID}/resolve": {"note": "x", "settled": ["stock", "money"]},
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", ORDERS): {"items": [{"sku": "TEA", "quantity": 1}]},
+    ("POST", f"{ORDERS}/{ID}/cancel"): {},
+    ("POST", f"{ORDERS}/{ID}/refunds"): {"amount": PENNY, "reason": "x"},
+    ("POST", f"{ORDERS}/{ID}/decision"): {"choice": "cancel"},
+    ("POST", f"{API}/auth/register"): LOGIN,
+    ("POST", f"{API}/auth/login"): LOGIN,
+    ("POST", f"{API}/auth/refresh"): REFRESH,
+    ("POST", f"{API}/auth/logout"): REFRESH,
+    ("PATCH", f"{API}/auth/me"): {"name": "Ana"},
+    ("POST", f"{API}/users"): LOGIN,
+    ("PATCH", f"{API}/users/{USER}"): {"name": "Ana"},
+    ("POST", f"{SAGAS}/{ID}/retry"): {},
+    ("POST", f"{SAGAS}/{ID}/force"): {"note": "x"},
+    ("POST", f"{SAGAS}/{ID}/resolve"): {"note": "x", "settled": ["stock", "money"]},
 }
 """Every route that takes a body, and a good one."""
 
@@ -42,7 +46,7 @@ OF_AN_ORDER = [
     ("GET", f"{ORDERS}/{ID}/refunds/{{refund_id}}"),
     ("POST", f"{ORDERS}/{ID}/ship"),
     ("POST", f"{ORDERS}/{ID}/deliver"),
-    *(("POST", path) for path in BODIES if ID in path),
+    *(route for route in BODIES if ID in route[1]),
 ]
 """Every route with an order's id in its path."""
 
@@ -64,7 +68,7 @@ def routes_of(shop: Shop) -> dict[tuple[str, str], dict[str, Any]]:
 async def ask(
     shop: Shop, caller: Caller, method: str, path: str, **request: Any
 ) -> httpx2.Response:
-    url = f"http://pedido{path.replace(ID, str(uuid4()))}"
+    url = f"http://pedido{path.replace(ID, str(uuid4())).replace(USER, str(uuid4()))}"
     headers = caller.headers() | request.pop("headers", {})
     return await shop.http.request(method, url, headers=headers, **request)
 
@@ -77,11 +81,11 @@ def assert_refused(answer: httpx2.Response, status: int, code: str) -> None:
 async def test_no_route_is_left_out_below(stocked: Shop) -> None:
     routes = routes_of(stocked)
 
-    assert {path for (_, path), route in routes.items() if "requestBody" in route} == set(BODIES)
+    assert {route for route, told in routes.items() if "requestBody" in told} == set(BODIES)
     assert {route for route in routes if ID in route[1]} == set(OF_AN_ORDER)
 
 
-@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize(("method", "path"), BODIES)
 @pytest.mark.parametrize(
     ("content", "kind", "status", "code"),
     [
@@ -95,6 +99,7 @@ async def test_no_route_is_left_out_below(stocked: Shop) -> None:
 async def test_bodies_that_are_none(
     stocked: Shop,
     anybody: Caller,
+    method: str,
     path: str,
     content: bytes,
     kind: str | None,
@@ -103,17 +108,19 @@ async def test_bodies_that_are_none(
 ) -> None:
     headers = {"Content-Type": kind} if kind else {}
 
-    answer = await ask(stocked, anybody, "POST", path, content=content, headers=headers)
+    answer = await ask(stocked, anybody, method, path, content=content, headers=headers)
 
     assert_refused(answer, status, code)
 
 
-@pytest.mark.parametrize(("path", "body"), BODIES.items(), ids=BODIES)
+@pytest.mark.parametrize(("method", "path"), BODIES)
 @pytest.mark.parametrize("field", ["status", "price", "user_id"])
 async def test_bodies_that_say_more_than_may_be_said(
-    stocked: Shop, anybody: Caller, path: str, body: dict[str, Any], field: str
+    stocked: Shop, anybody: Caller, method: str, path: str, field: str
 ) -> None:
-    answer = await ask(stocked, anybody, "POST", path, json=body | {field: "x"})
+    body = BODIES[method, path] | {field: "x"}
+
+    answer = await ask(stocked, anybody, method, path, json=body)
 
     assert_refused(answer, 422, "validation_failed")
     (error,) = answer.json()["errors"]
@@ -129,7 +136,7 @@ async def test_bodies_that_say_more_than_may_be_said(
 async def test_order_ids_that_are_none(
     stocked: Shop, anybody: Caller, method: str, path: str, order_id: str
 ) -> None:
-    body = {"json": BODIES[path]} if path in BODIES else {}
+    body = {"json": BODIES[method, path]} if (method, path) in BODIES else {}
 
     answer = await ask(stocked, anybody, method, path.replace(ID, order_id), **body)
 
