@@ -27,6 +27,9 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.saga, pytest.mark.timeout(900)]
 
 KILLS = 2
+CUSTOMERS = 16
+"""Letters to one customer wait for the lease of the one before: with a single customer the sender
+would be tried once in 45 seconds."""
 POINT = re.compile(r'failpoint\(\s*"([a-z]+\.[a-z-]+)"')
 HOMES = {"intake": ("order",), "due": ("payment", "notification"), "sweeper": ("order",)}
 """Points that only these services come to; every service comes to all others."""
@@ -76,7 +79,8 @@ async def test_killing_at_every_failpoint_twice_breaks_no_invariant(tmp_path: Pa
         await eventually(lambda: sold_everywhere(db))
         await db.close()
         async with shop:
-            buying = [asyncio.create_task(_buy(shop, customer, seed)) for seed in range(4)]
+            customers = [customer, *[await shop.enter(f"customer-{n}") for n in range(CUSTOMERS)]]
+            buying = [asyncio.create_task(_buy(shop, customers, seed)) for seed in range(4)]
             wanted = points()
             dying = (_die(services, name, wanted[name], tmp_path / name) for name in SERVICES)
             missed = await asyncio.gather(*dying)
@@ -132,11 +136,12 @@ async def _live(services: Deployment, name: str, log: Path, names: list[str]) ->
     services.kill(name)
 
 
-async def _buy(shop: Shop, customer: Customer, seed: int) -> None:
+async def _buy(shop: Shop, customers: list[Customer], seed: int) -> None:
     """Order and sometimes cancel, for ever; a service that is away too long costs that order."""
     chance = random.Random(seed)  # noqa: S311
     while True:
         items = (("LANTERN", chance.randint(1, 3)),)
+        customer = chance.choice(customers)
         try:
             _, answer = await shop.place(customer, str(uuid4()), items, chance.choice(METHODS))
             if answer.status == 202 and chance.random() < 0.2:
