@@ -84,6 +84,9 @@ bench: .venv/installed ## measure throughput, latency, CPU and memory per order
 bench-login: .venv/installed ## measure what 20 parallel logins cost those who order
 	@$(PY) -m benchmarks P16 --runs 1 $(ARGS)
 
+bench-listeners: .venv/installed ## measure 1,000 live streams on one process
+	@$(PY) -m benchmarks P17 --runs 1 $(ARGS)
+
 invariants: .venv/installed ## check the running stack's invariants
 	@set -a; . .local/stack.env; set +a; $(PY) -m invariants
 
@@ -115,4 +118,4 @@ $(UV):
 	@$(UV) pip install --quiet --python $(PY) --no-deps $(foreach member,$(MEMBERS),--editable $(member))
 	@touch $@
 
-.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick money format dev down bench bench-login invariants asyncapi openapi images-check up lock
+.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick fuzz fuzz-api money format dev down bench bench-login bench-listeners invariants asyncapi openapi images-check up lock

@@ -28,6 +28,7 @@ NAME = "Wilhelmina Katzenellenbogen"
 WORDS = (EMAIL, "wilhelmina", "katzenellenbogen")
 """The address and each part of the name: nothing else in the suite holds any."""
 PASSWORD = "gifts for everyone"
+HOME = {"name": NAME, "lines": ["1 High Street"], "city": "York", "country": "GB"}
 
 CONTACT = "SELECT email, name FROM notifications.customers WHERE customer_id = $1"
 TOLD = "SELECT count(*) > 0 FROM notifications.notifications WHERE status = 'SENT'"
@@ -93,7 +94,7 @@ async def life(
 
 
 async def _order(life: Life) -> dict[str, Any]:
-    body = {"items": [{"sku": "LANTERN", "quantity": 1}]}
+    body = {"items": [{"sku": "LANTERN", "quantity": 1}], "shippingAddress": HOME}
     headers = {"Idempotency-Key": f"{EMAIL}-{uuid4()}"}
     answer = await life.http.post("/orders", json=body, headers=headers)
     assert answer.status_code == 202, answer.text
@@ -112,6 +113,7 @@ async def test_nothing_knows_an_erased_customer(life: Life) -> None:
         "orders.customers.email",
         "orders.customers.name",
         "orders.idempotency_keys.key",
+        "orders.shipping_addresses.name",
         "notifications.customers.email",
         "notifications.parked.payload",
     } <= known  # the search finds what is there

@@ -40,6 +40,8 @@ class Merchant:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b"thanks"
     hangs: bool = False
+    dawdle: float = 0.0
+    """Seconds before each answer."""
     refuses: set[str] = field(default_factory=set)
     """Types that are answered with 400."""
     calls: list[Call] = field(default_factory=list)
@@ -61,6 +63,7 @@ class Merchant:
         try:
             if self.hangs:
                 await asyncio.sleep(30)
+            await asyncio.sleep(self.dawdle)
             status = 400 if call.body and call.type in self.refuses else self.status
             return web.Response(status=status, body=self.body, headers=self.headers)
         finally:

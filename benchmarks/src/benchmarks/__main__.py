@@ -69,6 +69,8 @@ async def _run(bench: Rig, arguments: argparse.Namespace, wanted: set[str]) -> d
         found |= await rows.start_and_idle(bench)
     if "P16" in wanted:
         found |= await rows.login_storm(bench, arguments.seconds)
+    if "P17" in wanted:
+        found |= await rows.live_streams(bench, arguments.seconds)
     return found
 
 

@@ -10,7 +10,7 @@ from devstack.topology import SERVICES
 from invariants import rest
 from invariants.checker import check
 
-from benchmarks import meter, storm
+from benchmarks import listeners, meter, storm
 from benchmarks.driver import Driver, Load, LoadError
 from benchmarks.figures import Aim, Row, Values, percentile
 from benchmarks.observer import observe
@@ -43,6 +43,7 @@ ROWS = {
             | {f"{name} idle queries/s": Aim(10) for name in SERVICES},
         ),
         storm.ROW,
+        listeners.ROW,
     )
 }
 
@@ -122,6 +123,14 @@ async def login_storm(rig: Rig, seconds: float) -> dict[str, Values]:
     await _settle(rig)
     await verify(rig)
     return {"P16": figures}
+
+
+async def live_streams(rig: Rig, seconds: float) -> dict[str, Values]:
+    """P17: a thousand listeners, at rest and when all of their orders move."""
+    figures = await listeners.measure(rig, seconds)
+    await _settle(rig)
+    await verify(rig)
+    return {"P17": figures}
 
 
 async def verify(rig: Rig) -> None:

@@ -107,13 +107,14 @@ def desk(database: Database) -> Desk:
 
 async def test_what_happens_arrives_signed_in_order_and_once(desk: Desk) -> None:
     order_id = uuid7()
-    async with open_shop(Merchant()) as shop, desk.sending():
+    async with open_shop(Merchant(dawdle=0.05)) as shop, desk.sending():
         _, secret = await desk.add(shop)
         await desk.happen(order_id, *LIFE)
         await desk.happen(order_id, *LIFE)
         await eventually(desk.are("DELIVERED"))
 
     assert [call.type for call in shop.calls] == list(LIFE)
+    assert shop.most_at_once == 1
     assert len({call.webhook_id for call in shop.calls}) == len(LIFE)
     for call in shop.calls:
         assert Webhook(secret).verify(call.body, call.headers)

@@ -136,6 +136,38 @@ async def test_a_capture_that_fails_is_said_once_and_the_hold_is_given_up(
     assert cashier.effects(order_id) == [("authorize", 2208), ("cancel", 2208)]
 
 
+async def test_a_hold_that_expired_before_its_capture_is_a_failed_capture(
+    cashier: Cashier,
+) -> None:
+    order_id = await cashier.due("pm_expires")
+    async with cashier.charging():
+        await eventually(partial(cashier.has, order_id, "AUTHORIZED"))
+        await cashier.confirm(order_id)
+        await eventually(partial(cashier.has, order_id, "CAPTURE_FAILED"))
+        await cashier.hear(OrderCancelRequested(order_id=order_id))
+        await eventually(partial(cashier.has, order_id, "VOIDED"))
+
+    assert cashier.effects(order_id) == [("authorize", 2208), ("cancel", 2208)]
+    assert (await cashier.words(order_id))[1:] == ["PaymentCaptureFailed", "PaymentVoided"]
+
+
+async def test_more_than_the_limit_is_declined_without_asking_the_provider(
+    cashier: Cashier,
+) -> None:
+    cashier.settings = cashier.settings.model_copy(update={"payment_limits": {"GBP": 2208}})
+    at_limit, above = await cashier.due(amount=2208), await cashier.due(amount=2209)
+    called = await cashier.due(amount=2209)
+    await cashier.rows("UPDATE payments SET calls = 1 WHERE order_id = $1", called)
+    async with cashier.charging():
+        await eventually(partial(cashier.has, at_limit, "AUTHORIZED"))
+        await eventually(partial(cashier.has, above, "DECLINED"))
+        # The provider may hold this one already, so it alone can say.
+        await eventually(partial(cashier.has, called, "AUTHORIZED"))
+
+    assert cashier.effects(above) == []
+    assert [event.code for event in await cashier.said(above)] == ["over_limit"]  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("operation", ["authorize", "capture"])
 async def test_a_crash_between_the_providers_yes_and_our_commit_charges_once(
     cashier: Cashier, operation: str

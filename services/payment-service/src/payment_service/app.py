@@ -113,6 +113,7 @@ def build_charger(settings: Settings, database: Database, breaker: Breaker) -> C
             poll=settings.payment_poll,
             concurrency=settings.payment_gateway_connections,
             key_life=settings.payment_key_life,
+            most=settings.payment_limits,
         ),
         patience=Patience(
             first_retry=settings.payment_first_retry,

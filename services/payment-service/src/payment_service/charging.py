@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
@@ -15,7 +15,8 @@ from common.due import DueLoop
 from prometheus_client import Counter
 
 from payment_service import handlers
-from payment_service.domain.answers import Answer, Errand, Patience, Postponed, Succeeded
+from payment_service.domain.answers import Answer, Declined, Errand, Patience, Postponed, Succeeded
+from payment_service.domain.payment import Kind
 from payment_service.gateway.provider import Provider
 from payment_service.store.batches import CHARGING_BELL
 from payment_service.store.leases import lease_errands
@@ -39,6 +40,8 @@ class Pace:
     poll: timedelta
     concurrency: int
     key_life: timedelta
+    most: Mapping[str, int] = field(default_factory=dict)
+    """Currency → the largest amount that is authorised, in minor units; others have no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,9 @@ class Charger:
         left = errand.lease_ends - time.monotonic()
         if left < (self.pace.timeout + LEASE_MARGIN).total_seconds():
             return Postponed("lease too short", called=False)
-        if errand.must_look:
+        if _is_too_much(errand, self.pace.most):
+            answer: Answer = Declined("over_limit")
+        elif errand.must_look:
             answer = await self.provider.look(errand)
         else:
             answer = await self.provider.call(errand)
@@ -82,6 +87,12 @@ class Charger:
         """Settle answers in one transaction."""
         reports = [errand.report(answer) for errand, answer in answers]
         await handlers.settle_reports(self.database, reports, self.patience)
+
+
+def _is_too_much(errand: Errand, most: Mapping[str, int]) -> bool:
+    """Decline before the first call alone: after it, the provider may hold the money already."""
+    first = errand.operation.kind is Kind.AUTHORIZE and (errand.number, errand.calls) == (1, 1)
+    return first and errand.amount > most.get(errand.currency, errand.amount)
 
 
 def _report(errand: Errand, answer: Answer) -> None:

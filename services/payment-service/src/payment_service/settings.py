@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Self
+from typing import Annotated, Self
 
 from common.process import ProcessSettings
 from common.settings import ApiSettings, Duration, JwtSettings, KafkaSettings
@@ -49,6 +49,11 @@ class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
         timedelta(hours=23),
         gt=timedelta(0),
         description="how long an idempotency key is trusted; less than the provider keeps it",
+    )
+    payment_limits: dict[str, Annotated[int, Field(gt=0)]] = Field(
+        {},
+        description="largest amounts that are authorised, in minor units by currency, as"
+        ' {"GBP": 500000}; a larger one is declined without asking the provider',
     )
     payment_lease: Duration = Field(
         timedelta(seconds=30),

@@ -12,9 +12,9 @@ from fastapi import Request, Response
 
 from order_service import handlers
 from order_service.accounts import Session, unauthenticated
+from order_service.api.account_shapes import Account, Tokens
 from order_service.api.bodies import LoginBody, MyChangesBody, RefreshBody, RegisterBody
 from order_service.api.parts import Caller, Parts, PartsOf
-from order_service.api.shapes import Account, Tokens
 from order_service.handlers import AddAccount, ChangeAccount
 from order_service.store import accounts as store
 from order_service.store.accounts import Credentials

@@ -8,11 +8,9 @@ from uuid import UUID
 from common.http import Wire
 from fastapi import Response
 from pydantic import Field
-from typing_extensions import override
 
 from order_service.api.addresses import ShippingAddress
 from order_service.domain import Health, Refund, RefundState, Status
-from order_service.domain.accounts import Customer
 from order_service.domain.addresses import Address
 from order_service.idempotency import Answer
 from order_service.store.orders import offer_of
@@ -335,51 +333,6 @@ class Product(Wire):
             active=row["active"],
             available=row["available"],
         )
-
-
-class Tokens(Wire):
-    """A short access token, and the refresh token that gets the next one."""
-
-    access_token: str
-    refresh_token: str
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the kind of token, as RFC 6750 names it
-    expires_in: int
-
-
-class Account(Wire):
-    """An account as its owner sees it."""
-
-    customer_id: UUID
-    email: str
-    name: str | None
-    language: str
-    roles: list[str]
-    created_at: datetime
-
-    @classmethod
-    def of(cls, customer: Customer) -> "Account":
-        """Show an account."""
-        return cls(
-            customer_id=customer.customer_id,
-            email=customer.email,
-            name=customer.name,
-            language=customer.language,
-            roles=list(customer.roles),
-            created_at=customer.created_at,
-        )
-
-
-class User(Account):
-    """An account as an admin sees it."""
-
-    active: bool
-
-    @override
-    @classmethod
-    def of(cls, customer: Customer) -> "User":
-        """Show an account."""
-        shown = Account.of(customer)
-        return cls(**shown.model_dump(by_alias=False), active=customer.active)
 
 
 def replay(answer: Answer, *, location: str | None = None) -> Response:

@@ -16,9 +16,9 @@ from fastapi import Query, Response
 from pydantic import Field
 
 from order_service import handlers
+from order_service.api.account_shapes import User
 from order_service.api.bodies import Email, NewUserBody, UserChangesBody
 from order_service.api.parts import Admin, PartsOf, not_found
-from order_service.api.shapes import User
 from order_service.domain.accounts import AccountChanges, Role
 from order_service.handlers import AddAccount, ChangeAccount
 from order_service.store import accounts as store
