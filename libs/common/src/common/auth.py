@@ -23,6 +23,8 @@ from common.settings import JwtIssuerSettings, JwtSettings
 ALGORITHM = "ES256"
 TOKEN_TYPE = "at+jwt"  # noqa: S105 - RFC 9068's name of a kind, not a secret
 ROLES = frozenset({"customer", "staff", "operator", "admin"})
+STAFF = frozenset({"staff", "admin"})
+"""Who sees and handles what is everybody's."""
 
 _MAX_TOKEN = 4096
 """Ours take about 500 bytes; nobody may make us parse more than a few of those."""
@@ -263,3 +265,14 @@ async def _authenticate(request: Request) -> Principal:
 
 
 Authenticated = Annotated[Principal, Depends(caller())]
+Staff = Annotated[Principal, Depends(caller(*STAFF))]
+Admin = Annotated[Principal, Depends(caller("admin"))]
+
+
+def is_staff(principal: Principal) -> bool:
+    return bool(principal.roles & STAFF)
+
+
+def owner_of(principal: Principal) -> UUID | None:
+    """Tell whose things the caller may see: their own, or everybody's (None)."""
+    return None if is_staff(principal) else principal.id

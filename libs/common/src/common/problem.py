@@ -141,6 +141,11 @@ def _headers(refusal: Refusal) -> dict[str, str]:
     return headers
 
 
+def not_found() -> Refusal:
+    """Refuse in the same words what is absent and what is somebody else's."""
+    return Refusal("not_found", MEANINGS["not_found"], status=404)
+
+
 def internal_error() -> Response:
     """Say that it is our bug, and nothing about it but the trace id."""
     return document(Refusal("internal_error", "Report it with its traceId.", status=500))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from common.auth import Admin
 from common.http import Router
 from common.openapi import refuses
 from common.paging import Page, PageQuery, PagesOf
@@ -11,7 +12,7 @@ from fastapi import Query, Request, Response
 
 from inventory_service import handlers
 from inventory_service.api.bodies import CategoryChange, CategoryId, NewCategory
-from inventory_service.api.parts import Admin, DatabaseOf
+from inventory_service.api.parts import DatabaseOf
 from inventory_service.api.shapes import Category
 from inventory_service.store import categories
 

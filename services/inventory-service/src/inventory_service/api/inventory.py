@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from common.auth import Staff
 from common.http import Router
 from common.paging import Page, PageQuery, PagesOf
 from fastapi import Query
 
 from inventory_service import handlers
 from inventory_service.api.filters import ProductQuery
-from inventory_service.api.parts import DatabaseOf, Staff
+from inventory_service.api.parts import DatabaseOf
 from inventory_service.api.shapes import Stock
 from inventory_service.messages import Sku
 from inventory_service.store import catalogue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
+from common.auth import Admin, Staff
 from common.http import Moment, Router
 from common.openapi import refuses
 from common.paging import Page, PageQuery, PagesOf
@@ -13,7 +14,7 @@ from pydantic import Field
 
 from inventory_service import handlers
 from inventory_service.api.bodies import Adjustment
-from inventory_service.api.parts import Admin, DatabaseOf, Staff
+from inventory_service.api.parts import DatabaseOf
 from inventory_service.api.shapes import Movement, Stock
 from inventory_service.domain.products import AdjustStock
 from inventory_service.domain.stockroom import MovementKind

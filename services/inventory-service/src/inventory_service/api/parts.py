@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-from common.auth import Principal, caller
 from common.database import Database
 from fastapi import Depends, Request
 
@@ -13,5 +12,3 @@ def _database(request: Request) -> Database:
 
 
 DatabaseOf = Annotated[Database, Depends(_database)]
-Staff = Annotated[Principal, Depends(caller("staff", "admin"))]
-Admin = Annotated[Principal, Depends(caller("admin"))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from common.auth import Admin
 from common.http import Router, Wire
 from common.openapi import refuses
 from common.paging import Page, PagesOf
@@ -12,7 +13,7 @@ from fastapi import Query, Request, Response
 from inventory_service import handlers
 from inventory_service.api.bodies import NewProduct, NewProducts, ProductChange
 from inventory_service.api.filters import ProductQuery
-from inventory_service.api.parts import Admin, DatabaseOf
+from inventory_service.api.parts import DatabaseOf
 from inventory_service.api.shapes import Product
 from inventory_service.domain.products import ChangeProduct
 from inventory_service.messages import Sku

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
+from common.auth import Staff
 from common.http import Router
 from common.paging import Page, PageQuery, PagesOf
 from fastapi import Query
 
-from inventory_service.api.parts import DatabaseOf, Staff
+from inventory_service.api.parts import DatabaseOf
 from inventory_service.api.shapes import Reservation
 from inventory_service.domain.stockroom import ReservationState
 from inventory_service.store import batches, ledger

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from common.auth import Staff
 from common.http import Router, Wire
 
-from inventory_service.api.parts import DatabaseOf, Staff
+from inventory_service.api.parts import DatabaseOf
 from inventory_service.domain.stockroom import ReservationState
 from inventory_service.store import stock
 

@@ -7,13 +7,15 @@ from http import HTTPStatus
 from typing import Annotated, Self
 from uuid import UUID
 
+from common.auth import Staff
 from common.http import Router, Wire
 from common.openapi import refuses
 from common.paging import Page, PageQuery, PagesOf
+from common.problem import not_found
 from fastapi import Query, Request, Response
 
 from notification_service import handlers
-from notification_service.api.parts import PartsOf, Staff, not_found
+from notification_service.api.parts import PartsOf
 from notification_service.domain.deliveries import DeliveryOutcome, DeliveryStatus
 from notification_service.domain.happenings import EventType
 from notification_service.store import deliveries, endpoints

@@ -5,14 +5,15 @@ from http import HTTPStatus
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from common.auth import Principal
+from common.auth import Principal, Staff, owner_of
 from common.errors import Refusal
 from common.http import Router, Wire
 from common.paging import Page, PageQuery, PagesOf
+from common.problem import not_found
 from fastapi import Query, Request, Response
 
 from notification_service import handlers
-from notification_service.api.parts import Caller, PartsOf, Staff, not_found, owner_of
+from notification_service.api.parts import Caller, PartsOf
 from notification_service.domain.letters import NoticeStatus, Outcome
 from notification_service.messages import Kind
 from notification_service.store import reads

@@ -4,9 +4,10 @@ from typing import Annotated, Literal, Self
 
 from common.http import Body, Router, Wire
 from common.openapi import refuses
+from common.problem import not_found
 from pydantic import Field
 
-from notification_service.api.parts import Caller, PartsOf, not_found
+from notification_service.api.parts import Caller, PartsOf
 from notification_service.domain.preferences import OPTIONAL
 from notification_service.domain.words import Language
 from notification_service.store import customers

@@ -5,12 +5,14 @@ from http import HTTPStatus
 from typing import Annotated, Self
 from uuid import UUID
 
+from common.auth import Staff
 from common.http import Router, Wire
 from common.paging import Page, PageQuery, PagesOf
+from common.problem import not_found
 from fastapi import Path, Query
 
 from notification_service import handlers
-from notification_service.api.parts import PartsOf, Staff, not_found
+from notification_service.api.parts import PartsOf
 from notification_service.store import reads
 from notification_service.store.reads import Row
 

@@ -3,10 +3,11 @@
 from typing import Annotated, Self
 from uuid import UUID
 
+from common.auth import Staff
 from common.http import PRINTABLE, Body, Router, Wire
 from pydantic import Field
 
-from notification_service.api.parts import PartsOf, Staff
+from notification_service.api.parts import PartsOf
 from notification_service.domain import preferences, words
 from notification_service.domain.notices import Order
 from notification_service.domain.words import Content, Language, Text

@@ -8,16 +8,18 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from common import problem
+from common.auth import Staff
 from common.errors import FieldError, Refusal
 from common.http import PRINTABLE, Body, Changes, Router, Wire
 from common.message import uuid7
 from common.openapi import refuses
 from common.paging import Page, PageQuery, PagesOf
+from common.problem import not_found
 from fastapi import Query, Request, Response
 from pydantic import Field
 
 from notification_service import handlers
-from notification_service.api.parts import PartsOf, Staff, not_found
+from notification_service.api.parts import PartsOf
 from notification_service.domain import hosts
 from notification_service.domain.deliveries import EndpointStatus
 from notification_service.domain.happenings import EVENT_TYPES, EventType

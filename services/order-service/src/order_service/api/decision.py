@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from uuid import UUID
 
+from common.auth import is_staff
 from common.database import Transaction
 from common.http import Router
 from common.idempotency import IdempotencyKey, fingerprint
@@ -11,7 +12,7 @@ from fastapi import Response
 
 from order_service import handlers, idempotency
 from order_service.api.bodies import DecisionBody
-from order_service.api.parts import STAFF, Caller, PartsOf
+from order_service.api.parts import Caller, PartsOf
 from order_service.api.shapes import Links, OrderAccepted, replay
 from order_service.domain import Choice, DecideOrder, Status
 from order_service.store.keys import KeyRow, Slot
@@ -56,7 +57,7 @@ async def decide_order(
     command = DecideOrder(
         order_id=order_id,
         choice=body.choice,
-        by="staff" if caller.roles & STAFF else "customer",
+        by="staff" if is_staff(caller) else "customer",
         principal=caller.id,
     )
 

@@ -2,12 +2,14 @@
 
 from uuid import UUID
 
+from common.auth import Staff
 from common.database import Transaction
 from common.http import Router
 from common.openapi import refuses
+from common.problem import not_found
 
 from order_service import handlers
-from order_service.api.parts import PartsOf, Staff, not_found
+from order_service.api.parts import PartsOf
 from order_service.api.shapes import OrderStatus
 from order_service.store import reads
 

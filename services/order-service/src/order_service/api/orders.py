@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from common.auth import Principal
+from common.auth import Principal, is_staff, owner_of
 from common.database import Transaction
 from common.errors import Refusal
 from common.http import Moment, Router
@@ -17,13 +17,7 @@ from fastapi import Query, Request, Response
 from order_service import handlers, idempotency
 from order_service.api.bodies import CancelBody
 from order_service.api.conditional import CONDITIONAL, etag_of, is_known, unchanged
-from order_service.api.parts import (
-    STAFF,
-    Caller,
-    PartsOf,
-    find_order,
-    owner_of,
-)
+from order_service.api.parts import Caller, PartsOf, find_order
 from order_service.api.shapes import (
     Links,
     OrderAccepted,
@@ -135,7 +129,7 @@ async def cancel_order(
     )
     command = CancelOrder(
         order_id=order_id,
-        by="staff" if caller.roles & STAFF else "customer",
+        by="staff" if is_staff(caller) else "customer",
         principal=caller.id,
     )
 

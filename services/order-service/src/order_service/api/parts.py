@@ -8,7 +8,6 @@ from uuid import UUID
 from common import auth, problem
 from common.auth import Principal, TokenIssuer
 from common.database import Database, Transaction
-from common.errors import Refusal
 from fastapi import Depends, Request
 
 from order_service.accounts import Passwords, Sessions
@@ -18,9 +17,6 @@ from order_service.intake import Intake
 from order_service.store import reads
 from order_service.store.reads import Row
 from order_service.stream import Feed
-
-STAFF = frozenset({"staff", "admin"})
-"""Who sees and handles everybody's orders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +44,13 @@ def parts_of(request: Request) -> Parts:
     return parts
 
 
-def owner_of(principal: Principal) -> UUID | None:
-    """Tell whose orders the caller may see: their own, or everybody's (None)."""
-    return None if principal.roles & STAFF else principal.id
-
-
-def not_found() -> Refusal:
-    """Refuse in the same words what is absent and what is somebody else's."""
-    return Refusal("not_found", problem.MEANINGS["not_found"], status=404)
-
-
 async def find_order(tx: Transaction, order_id: UUID, caller: Principal) -> Row:
     """Read an order that the caller may see, or refuse."""
-    row = await reads.find_order(tx, order_id, owner_of(caller))
+    row = await reads.find_order(tx, order_id, auth.owner_of(caller))
     if row is None:
-        raise not_found()
+        raise problem.not_found()
     return row
 
 
 PartsOf = Annotated[Parts, Depends(parts_of)]
 Caller = auth.Authenticated
-Staff = Annotated[Principal, Depends(auth.caller(*STAFF))]
-Admin = Annotated[Principal, Depends(auth.caller("admin"))]

@@ -14,11 +14,7 @@ from fastapi.routing import APIRoute
 from typing_extensions import override
 
 from order_service.api.bodies import PlaceOrderBody, read_body
-from order_service.api.parts import (
-    Caller,
-    PartsOf,
-    parts_of,
-)
+from order_service.api.parts import Caller, PartsOf, parts_of
 from order_service.api.shapes import Links, OrderAccepted, replay
 from order_service.domain import Status
 from order_service.intake import Submission

@@ -4,11 +4,12 @@ from typing import Annotated
 
 from common.http import Router
 from common.paging import Page, PageQuery, PagesOf
+from common.problem import not_found
 from fastapi import Path, Query
 from pydantic import Field
 
 from order_service.api.bodies import SKU, Text
-from order_service.api.parts import PartsOf, not_found
+from order_service.api.parts import PartsOf
 from order_service.api.shapes import Product
 from order_service.store import reads
 

@@ -6,18 +6,19 @@ from typing import Annotated
 from uuid import UUID
 
 import orjson
-from common.auth import Principal
+from common.auth import Principal, Staff, owner_of
 from common.database import Transaction
 from common.http import Router
 from common.idempotency import IdempotencyKey, fingerprint
 from common.message import uuid7
 from common.openapi import refuses
 from common.paging import Page, PageQuery, PagesOf
+from common.problem import not_found
 from fastapi import Query, Response
 
 from order_service import handlers, idempotency
 from order_service.api.bodies import RefundBody
-from order_service.api.parts import Caller, PartsOf, Staff, not_found, owner_of
+from order_service.api.parts import Caller, PartsOf
 from order_service.api.shapes import RefundAccepted, RefundLinks, RefundView, replay
 from order_service.domain import RefundState
 from order_service.store import reads, refunds

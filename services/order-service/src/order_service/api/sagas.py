@@ -12,11 +12,12 @@ from common.openapi import refuses
 from common.ops_parts import Operator
 from common.ops_shapes import MaybeNoted, Noted
 from common.paging import Page, PageQuery, PagesOf
+from common.problem import not_found
 from fastapi import Query
 from pydantic import Field
 
 from order_service import handlers
-from order_service.api.parts import PartsOf, not_found
+from order_service.api.parts import PartsOf
 from order_service.domain import (
     Awaited,
     Health,

@@ -6,19 +6,20 @@ from typing import Annotated
 from uuid import UUID
 
 from common import audit
-from common.auth import Principal
+from common.auth import Admin, Principal
 from common.database import Transaction
 from common.http import Router
 from common.message import uuid7
 from common.openapi import refuses
 from common.paging import Page, PageQuery, PagesOf
+from common.problem import not_found
 from fastapi import Query, Response
 from pydantic import Field
 
 from order_service import handlers
 from order_service.api.account_shapes import User
 from order_service.api.bodies import Email, NewUserBody, UserChangesBody
-from order_service.api.parts import Admin, PartsOf, not_found
+from order_service.api.parts import PartsOf
 from order_service.domain.accounts import AccountChanges, Role
 from order_service.handlers import AddAccount, ChangeAccount
 from order_service.store import accounts as store

@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
+from common.auth import is_staff, owner_of
 from common.http import Moment, Router
 from common.paging import Page, PageQuery, PagesOf
+from common.problem import not_found
 from fastapi import Query
 
-from payment_service.api.parts import Caller, DatabaseOf, is_staff, not_found, owner_of
+from payment_service.api.parts import Caller, DatabaseOf
 from payment_service.api.shapes import PaymentOut, RefundOut
 from payment_service.domain.payment import Have
 from payment_service.store import reads

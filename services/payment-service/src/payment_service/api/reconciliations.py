@@ -7,15 +7,17 @@ from typing import Annotated, Self
 from uuid import UUID
 
 import asyncpg
+from common.auth import Staff
 from common.errors import FieldError, Refusal
 from common.http import Body, Moment, Router, Wire
 from common.ops_parts import Operator
 from common.paging import Page, PageQuery, PagesOf
+from common.problem import not_found
 from fastapi import Query, Response
 from pydantic import Field
 
 from payment_service import handlers
-from payment_service.api.parts import DatabaseOf, Staff, StaffOrOperator, not_found
+from payment_service.api.parts import DatabaseOf, StaffOrOperator
 from payment_service.domain.reconciling import Reason
 from payment_service.store import reconciliations
 
