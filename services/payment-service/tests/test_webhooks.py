@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
@@ -13,6 +14,7 @@ import pytest
 import pytest_asyncio
 from common.message import uuid7
 from common.settings import Rate
+from payment_service import handlers
 from payment_service.messages import OrderCancelRequested, PaymentVoided
 from pydantic import SecretStr
 
@@ -328,3 +330,26 @@ async def test_the_provider_is_not_throttled_as_a_stranger_is(cashier: Cashier) 
         strangers = [(await desk.get("/payments", None)).status_code for _ in range(2)]
 
     assert strangers == [401, 429]
+
+
+async def test_old_events_are_forgotten_unless_they_alarmed(cashier: Cashier) -> None:
+    verdicts_kept = ("MISMATCH", "UNEXPLAINED")
+    for verdict in ("NOTED", "IGNORED", *verdicts_kept):
+        for days in (29, 31):
+            await cashier.rows(
+                "INSERT INTO webhook_events (provider, event_id, type, verdict, received_at) "
+                "VALUES ('stripe', $1, 'x', $2, now() - make_interval(days => $3))",
+                f"evt_{verdict}_{days}",
+                verdict,
+                days,
+            )
+
+    gone = await handlers.watch_books(cashier.database, timedelta(days=1))
+
+    left = {row["event_id"] for row in await cashier.rows("SELECT event_id FROM webhook_events")}
+    assert gone == 2
+    assert left == {
+        "evt_NOTED_29",
+        "evt_IGNORED_29",
+        *(f"evt_{verdict}_{days}" for verdict in verdicts_kept for days in (29, 31)),
+    }
