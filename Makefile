@@ -87,6 +87,9 @@ bench-login: .venv/installed ## measure what 20 parallel logins cost those who o
 bench-listeners: .venv/installed ## measure 1,000 live streams on one process
 	@$(PY) -m benchmarks P17 --runs 1 $(ARGS)
 
+bench-overload: .venv/installed ## offer twice what can be completed: what is taken must be completed
+	@$(PY) -m benchmarks P11 --runs 1 --orders 3000 --seconds 15 $(ARGS)
+
 invariants: .venv/installed ## check the running stack's invariants
 	@set -a; . .local/stack.env; set +a; $(PY) -m invariants
 
@@ -118,4 +121,4 @@ $(UV):
 	@$(UV) pip install --quiet --python $(PY) --no-deps $(foreach member,$(MEMBERS),--editable $(member))
 	@touch $@
 
-.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick fuzz fuzz-api money format dev down bench bench-login bench-listeners invariants asyncapi openapi images-check up lock
+.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick fuzz fuzz-api money format dev down bench bench-login bench-listeners bench-overload invariants asyncapi openapi images-check up lock

@@ -18,6 +18,8 @@ from benchmarks.rig import SKUS, Rig
 CONNECTIONS = 64
 LINES = 2
 PAYMENT_METHOD = "pm_card_visa"
+PATIENCE = 300.0
+"""Seconds after which a request without an answer fails."""
 
 
 class LoadError(Exception):
@@ -46,7 +48,9 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class Request:
+    """An order before it is sent: sent again, it is the same order."""
+
     customer: Customer
     key: str
     body: bytes
@@ -55,12 +59,15 @@ class _Request:
 class Driver:
     """A crowd of customers; `async with Driver(rig)`."""
 
-    def __init__(self, rig: Rig) -> None:
-        """Talk to the rig's order-service."""
+    def __init__(
+        self, rig: Rig, *, connections: int = CONNECTIONS, patience: float = PATIENCE
+    ) -> None:
+        """Talk to the rig's order-service; 0 connections are as many as it takes."""
         self._rig = rig
         self._http = aiohttp.ClientSession(
             base_url=rig.services.url("order"),
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+            connector=aiohttp.TCPConnector(limit=connections),
+            timeout=aiohttp.ClientTimeout(total=patience),
         )
 
     async def __aenter__(self) -> Self:
@@ -76,7 +83,7 @@ class Driver:
 
         async def one_connection() -> None:
             for request in requests:
-                await self._place(request, time.perf_counter(), load)
+                await self.place(request, time.perf_counter(), load)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(CONNECTIONS):
@@ -91,20 +98,21 @@ class Driver:
             for number, request in enumerate(self._requests(round(rate * seconds))):
                 meant = load.began + number / rate
                 await asyncio.sleep(max(0.0, meant - time.perf_counter()))
-                group.create_task(self._place(request, meant, load))
+                group.create_task(self.place(request, meant, load))
         self._note(load)
         return load
 
-    def _requests(self, orders: int) -> Iterator[_Request]:
+    def _requests(self, orders: int) -> Iterator[Request]:
         chosen = self._rig.random
         for customer in itertools.islice(itertools.cycle(self._rig.customers), orders):
             items = [
                 {"sku": sku, "quantity": chosen.randint(1, 3)} for sku in chosen.sample(SKUS, LINES)
             ]
             body = {"items": items, "paymentMethod": PAYMENT_METHOD}
-            yield _Request(customer, uuid4().hex, json.dumps(body, sort_keys=True).encode())
+            yield Request(customer, uuid4().hex, json.dumps(body, sort_keys=True).encode())
 
-    async def _place(self, request: _Request, meant: float, load: Load) -> None:
+    async def place(self, request: Request, meant: float, load: Load) -> None:
+        """Send an order and note when it was accepted."""
         headers = {
             "Authorization": f"Bearer {request.customer.access_token}",
             "Idempotency-Key": request.key,
@@ -113,11 +121,16 @@ class Driver:
         async with self._http.post(f"{API}/orders", data=request.body, headers=headers) as answer:
             content = await answer.json()
         if answer.status != ACCEPTED:
-            message = f"POST /orders was answered {answer.status} {content.get('code')}"
-            raise LoadError(message)
+            self.refused(answer, content.get("code"), meant)
+            return
         order_id: str = content["orderId"]
         load.meant[order_id], load.answered[order_id] = meant, time.perf_counter()
         load.log.append(log_line(request.customer, request.key, request.body, order_id))
+
+    def refused(self, answer: aiohttp.ClientResponse, code: str, _meant: float) -> None:
+        """Give up: who offers no more than can be taken is refused nothing."""
+        message = f"POST /orders was answered {answer.status} {code}"
+        raise LoadError(message)
 
     def _note(self, load: Load) -> None:
         with self._rig.client_log.open("a") as log:

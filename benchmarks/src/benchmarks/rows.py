@@ -10,7 +10,7 @@ from devstack.topology import SERVICES
 from invariants import rest
 from invariants.checker import check
 
-from benchmarks import listeners, meter, storm
+from benchmarks import listeners, meter, overload, storm
 from benchmarks.driver import Driver, Load, LoadError
 from benchmarks.figures import Aim, Row, Values, percentile
 from benchmarks.observer import observe
@@ -42,6 +42,7 @@ ROWS = {
             | {"all four idle % of a core": Aim(5)}
             | {f"{name} idle queries/s": Aim(10) for name in SERVICES},
         ),
+        overload.ROW,
         storm.ROW,
         listeners.ROW,
     )
@@ -131,6 +132,15 @@ async def live_streams(rig: Rig, seconds: float) -> dict[str, Values]:
     await _settle(rig)
     await verify(rig)
     return {"P17": figures}
+
+
+async def twice_too_much(rig: Rig, orders: int, seconds: float) -> dict[str, Values]:
+    """P11: twice what can be completed is offered; nothing accepted is lost, and it ends."""
+    async with asyncio.timeout(overload.LIMIT):
+        figures = await overload.measure(rig, orders, seconds)
+        await _settle(rig)
+        await verify(rig)
+    return {"P11": figures}
 
 
 async def verify(rig: Rig) -> None:
