@@ -3,19 +3,20 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import argon2
 import httpx2
 import pytest
-from common.errors import Unavailable
-from order_service.accounts import Passwords
+from common.errors import Refusal, Unavailable
+from order_service.accounts import Passwords, Session, Sessions
 from order_service.domain.accounts import Customer
 from order_service.store.accounts import Credentials
 
 from tests.support.shop import Shop
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.postgres
 
@@ -351,3 +352,31 @@ def test_credentials_do_not_show_the_hash() -> None:
 def credentials(password_hash: str) -> Credentials:
     customer = Customer(UUID(int=1), EMAIL, None, "en", ("customer",), datetime.now(UTC))
     return Credentials(customer, password_hash)
+
+
+async def test_a_new_password_ends_a_session_that_is_being_refreshed(shop: Shop) -> None:
+    await register(shop)
+    session = (await log_in(shop)).json()
+    sessions = Sessions(secret=b"s" * 32, life=timedelta(days=7))
+    changes = {"password": "another horse battery", "currentPassword": PASSWORD}
+    headers = {"Authorization": f"Bearer {session['accessToken']}"}
+
+    async with shop.database.transaction() as tx:
+        refreshed = await sessions.rotate(tx, session["refreshToken"], client="thief")
+        assert isinstance(refreshed, Session)
+        changing = asyncio.create_task(shop.http.patch("/auth/me", json=changes, headers=headers))
+        await eventually(lambda: _somebody_waits(shop))
+    assert (await changing).status_code == 200
+
+    async with shop.database.transaction() as tx:
+        again = await sessions.rotate(tx, refreshed.refresh_token, client="thief")
+    assert isinstance(again, Refusal)
+
+
+async def _somebody_waits(shop: Shop) -> int:
+    return len(
+        await shop.rows(
+            "SELECT FROM pg_stat_activity "
+            "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+    )

@@ -38,8 +38,16 @@ async def add_token(tx: Transaction, token: RefreshToken) -> None:
 async def lock_token(tx: Transaction, token_hash: bytes) -> RefreshToken | None:
     """Read a token and keep others from using its family until this transaction ends.
 
-    The whole family, since a revocation could not see a successor that is being added meanwhile.
+    The whole family, since a revocation could not see a successor that is being added meanwhile;
+    and its account first, for the revocation of all its families that a new password brings.
     """
+    await tx.execute(
+        """
+        SELECT FROM customers JOIN refresh_tokens USING (customer_id)
+         WHERE token_hash = $1 FOR SHARE OF customers
+        """,
+        token_hash,
+    )
     await tx.execute(
         """
         SELECT pg_advisory_xact_lock(hashtextextended(family::text, 0))
