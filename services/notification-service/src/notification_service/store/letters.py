@@ -26,8 +26,8 @@ async def lease_letters(
     One process leases at a time, so that no two hold letters to the same recipient.
     """
     lease_ends = time.monotonic() + lease_for.total_seconds()
-    await _address(tx)
     await tx.execute("SELECT pg_advisory_xact_lock(hashtext(current_schema || '.letters'))")
+    await _address(tx)
     rows = await tx.fetch(
         """
         WITH due AS MATERIALIZED (
