@@ -59,9 +59,21 @@ async def restore(db: Admin, schema: str) -> None:
         await db.execute("SET LOCAL session_replication_role = replica")  # as pg_restore does
         await db.execute("TRUNCATE " + ", ".join(f'{schema}."{name}"' for name in names))
         for name in names:
+            columns = await _stored(db, schema, name)
             await db.execute(
-                f'INSERT INTO {schema}."{name}" OVERRIDING SYSTEM VALUE TABLE saved."{name}"'
+                f'INSERT INTO {schema}."{name}" ({columns}) OVERRIDING SYSTEM VALUE '  # noqa: S608
+                f'SELECT {columns} FROM saved."{name}"'
             )
+
+
+async def _stored(db: Admin, schema: str, table: str) -> str:
+    """List the columns that a row brings along: those computed from them are computed anew."""
+    rows = await db.fetch(
+        "SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0"
+        " AND NOT attisdropped AND attgenerated = ''",
+        f"{schema}.{table}",
+    )
+    return ", ".join(f'"{row["attname"]}"' for row in rows)
 
 
 async def buy(town: Town, chance: random.Random, orders: int) -> None:
