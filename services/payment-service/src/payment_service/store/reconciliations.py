@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 from common.database import Transaction
+from common.errors import Contended
 
 from payment_service.domain.payment import Payment
 from payment_service.domain.reconciling import Difference, Told
@@ -65,7 +66,7 @@ async def add_run(
         payment_id,
     )
     if row is None:
-        raise LookupError("the run that was there has just ended")
+        raise Contended  # the run that was there has just ended
     return row
 
 
@@ -76,9 +77,10 @@ async def add_regular_run(tx: Transaction, run_id: UUID, every: timedelta) -> No
     """
     await tx.execute(
         """
-        INSERT INTO reconciliations (run_id, from_at, to_at, next_at)
-        SELECT $1, coalesce(max(to_at), now() - $2::interval), now() - interval '5 minutes', now()
-          FROM reconciliations WHERE payment_id IS NULL
+        INSERT INTO reconciliations (run_id, regular, from_at, to_at, next_at)
+        SELECT $1, true, coalesce(max(to_at), now() - $2::interval),
+               now() - interval '5 minutes', now()
+          FROM reconciliations WHERE regular
         HAVING coalesce(max(created_at) < now() - $2::interval, true)
            AND coalesce(max(to_at), now() - $2::interval) < now() - interval '5 minutes'
         """,
@@ -202,13 +204,13 @@ async def list_differences(
 
 
 async def count_open_differences(tx: Transaction) -> int:
-    """Count what the last run over everything found."""
+    """Count what the last regular run found; one that was asked for may be of a minute."""
     return int(
         await tx.fetchval(
             """
             SELECT count(*) FROM reconciliation_differences WHERE run_id = (
                 SELECT run_id FROM reconciliations
-                 WHERE payment_id IS NULL AND finished_at IS NOT NULL
+                 WHERE regular AND finished_at IS NOT NULL
                  ORDER BY finished_at DESC LIMIT 1)
             """
         )

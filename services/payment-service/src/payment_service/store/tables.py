@@ -123,6 +123,7 @@ reconciliations = sa.Table(
     metadata,
     sa.Column("run_id", UUID, primary_key=True),
     sa.Column("payment_id", UUID),
+    sa.Column("regular", sa.Boolean, nullable=False, server_default=sa.text("false")),
     _moment("from_at", nullable=False),
     _moment("to_at", nullable=False),
     sa.Column("compared", sa.Integer),
