@@ -38,7 +38,11 @@ class ShippingAddressBody(Body):
     ] = None
     country: Annotated[
         str,
-        Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2", examples=["ES"]),
+        Field(
+            description="ISO 3166-1 alpha-2",
+            examples=["ES"],
+            json_schema_extra={"enum": sorted(COUNTRIES)},
+        ),
         AfterValidator(_assigned),
     ]
 
