@@ -20,6 +20,8 @@ NO_FIGURES = (LoadError, StackError, SourceError, DemoError, TimeoutError, OSErr
 """What can go wrong with a run; anything else is a bug and shows its trace."""
 SUITE_ROWS = ("P2", "P8", "P10")
 """Measured by one and the same load."""
+USUAL = ("P2", "P3", "P8", "P10", "P14")
+"""The others bend the suite's settings or its load, and each has its own make target."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -30,7 +32,9 @@ def _arguments() -> argparse.Namespace:
         epilog="Run it on a quiet machine: whatever else runs is measured with it."
         " Exit code: 0 measured, 1 a figure missed its aim, 2 no figures.",
     )
-    parser.add_argument("row", nargs="*", help=f"of {', '.join(rows.ROWS)}; default: all")
+    parser.add_argument(
+        "row", nargs="*", help=f"of {', '.join(rows.ROWS)}; default: {', '.join(USUAL)}"
+    )
     parser.add_argument("--runs", type=int, default=3, help="default: %(default)s")
     parser.add_argument(
         "--orders", type=int, default=5000, help="of one throughput run; default: %(default)s"
@@ -39,7 +43,7 @@ def _arguments() -> argparse.Namespace:
         "--seconds", type=float, default=30, help="of one latency run; default: %(default)s"
     )
     arguments = parser.parse_args()
-    arguments.row = [name.upper() for name in arguments.row] or list(rows.ROWS)
+    arguments.row = [name.upper() for name in arguments.row] or list(USUAL)
     if unknown := [name for name in arguments.row if name not in rows.ROWS]:
         parser.error(f"no row {', '.join(unknown)}: there are {', '.join(rows.ROWS)}")
     if min(arguments.runs, arguments.orders, arguments.seconds) <= 0:
