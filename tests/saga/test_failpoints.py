@@ -27,9 +27,9 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.saga, pytest.mark.timeout(900)]
 
 KILLS = 2
-CUSTOMERS = 16
-"""Letters to one customer wait for the lease of the one before: with a single customer the sender
-would be tried once in 45 seconds."""
+CUSTOMERS = 64
+"""A killed sender keeps the letters in its hands leased for a while, and each customer's later ones
+behind them: a few customers would leave it nothing to die of."""
 POINT = re.compile(r'failpoint\(\s*"([a-z]+\.[a-z-]+)"')
 HOMES = {"intake": ("order",), "due": ("payment", "notification"), "sweeper": ("order",)}
 """Points that only these services come to; every service comes to all others."""
@@ -110,6 +110,7 @@ async def _die(services: Deployment, name: str, names: list[str], log: Path) -> 
                     "FAILPOINTS": plan,
                     "FAILPOINTS_LOG": str(log),
                     "RETRY_MAX_DELAY": "1s",
+                    "SMTP_TIMEOUT": "1s",
                 }
                 while left(log, part):
                     await _live(services, name, log, part)
