@@ -203,6 +203,21 @@ def test_the_buckets_of_endless_callers_are_bounded(monkeypatch: pytest.MonkeyPa
         buckets.take(policy, "99")
 
 
+def test_who_has_not_called_for_longest_is_forgotten_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "_MOST_BUCKETS", 3)
+    buckets, policy = limits.Buckets(), Policy("address", Rate(2, 3600))
+
+    for caller in ("busy", "first", "second", "busy", "third"):
+        buckets.take(policy, caller)
+
+    with pytest.raises(Refusal):
+        buckets.take(policy, "busy")
+    buckets.take(policy, "first")
+    assert len(buckets.unshared()) == 3
+
+
 @dataclass
 class Server:
     """A Valkey of the test's own, to be frozen and killed."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx2
@@ -57,6 +58,19 @@ async def test_another_password_needs_the_current_one_and_ends_every_session(sho
     assert (await shop.http.post("/auth/login", json=OWN)).status_code == 401
     answer = await shop.http.post("/auth/login", json={**OWN, "password": new})
     assert answer.status_code == 200
+
+
+async def test_of_two_who_change_a_password_at_once_one_has_no_proof_any_more(shop: Shop) -> None:
+    ana, _ = await enter(shop)
+
+    answers = await asyncio.gather(
+        *(
+            change_me(shop, ana, password=new, currentPassword=PASSWORD)
+            for new in ("a" * 12, "b" * 12)
+        )
+    )
+
+    assert sorted(answer.status_code for answer in answers) == [200, 403]
 
 
 async def test_another_address_needs_the_password_too(shop: Shop) -> None:

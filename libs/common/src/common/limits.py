@@ -27,7 +27,7 @@ _EXCHANGE = 0.1
 and a request never waits for one."""
 
 _MOST_BUCKETS = 100_000
-"""Callers remembered, at some 200 bytes each; the oldest is forgotten first, so has a full one."""
+"""Callers remembered, at some 200 bytes each; who has not called for longest is forgotten first."""
 
 _LEVELS = "pedido.limits"
 """Where in a request's scope its answer finds what to tell of its buckets."""
@@ -88,7 +88,7 @@ class Buckets:
         self._remember(key, time.monotonic() + owed + self._unshared.get(key, 0.0))
 
     def _remember(self, key: str, full_at: float) -> None:
-        if key not in self._full_at and len(self._full_at) >= _MOST_BUCKETS:
+        if self._full_at.pop(key, None) is None and len(self._full_at) >= _MOST_BUCKETS:
             forgotten = next(iter(self._full_at))
             del self._full_at[forgotten]
             self._unshared.pop(forgotten, None)

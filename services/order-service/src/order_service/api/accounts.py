@@ -47,9 +47,11 @@ async def log_in(body: LoginBody, parts: PartsOf, request: Request) -> Tokens:
     async with parts.database.transaction() as tx:
         if not await store.confirm_credentials(tx, right):
             raise unauthenticated("the account was changed meanwhile; log in again")
-        if better_hash is not None:
-            await store.save_password_hash(tx, right.customer.customer_id, better_hash)
         session = await parts.sessions.open(tx, right.customer)
+    if better_hash is not None:
+        # By itself: two logins that both hold the row shared could not both write it.
+        async with parts.database.transaction() as tx:
+            await store.improve_password_hash(tx, right, better_hash)
     return _tokens(parts, session)
 
 
@@ -84,11 +86,12 @@ async def change_me(
     body: MyChangesBody, caller: Caller, parts: PartsOf, request: Request
 ) -> Account:
     """Change the caller's own account; another password ends every session, this one too."""
+    proven = None
     if body.current_password is not None:
         await parts.throttle.admit_proof(request, caller.id)
-        await _prove(parts, caller, body.current_password)
+        proven = await _prove(parts, caller, body.current_password)
     password_hash = await parts.passwords.hash(body.password) if body.password else None
-    command = ChangeAccount(caller.id, body.changes(), password_hash)
+    command = ChangeAccount(caller.id, body.changes(), password_hash, proven)
     async with parts.database.transaction() as tx:
         await _stand(tx, caller)
         return Account.of(await handlers.change_account(tx, command))
@@ -114,12 +117,13 @@ async def _stand(tx: Transaction, caller: Principal) -> Credentials:
     return found
 
 
-async def _prove(parts: Parts, caller: Principal, password: str) -> None:
+async def _prove(parts: Parts, caller: Principal, password: str) -> Credentials:
     """Ask for more than a token that might be stolen: 403, since they are who they are."""
     async with parts.database.transaction() as tx:
         found = await _stand(tx, caller)
     if not await parts.passwords.match(found, password):
-        raise Refusal("forbidden", "`currentPassword` is wrong.", status=HTTPStatus.FORBIDDEN)
+        raise handlers.not_proven()
+    return found
 
 
 def _tokens(parts: Parts, session: Session) -> Tokens:

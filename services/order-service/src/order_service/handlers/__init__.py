@@ -7,6 +7,7 @@ from order_service.handlers.accounts import change_account as change_account
 from order_service.handlers.accounts import erase_account as erase_account
 from order_service.handlers.accounts import erase_again as erase_again
 from order_service.handlers.accounts import make_admin as make_admin
+from order_service.handlers.accounts import not_proven as not_proven
 from order_service.handlers.deciding import decide_order as decide_order
 from order_service.handlers.fulfilment import deliver_order as deliver_order
 from order_service.handlers.fulfilment import ship_order as ship_order

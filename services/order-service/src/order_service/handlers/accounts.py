@@ -18,6 +18,7 @@ from order_service.domain.accounts import AccountChanges, Customer
 from order_service.messages import CustomerChanged
 from order_service.store import accounts as store
 from order_service.store import addresses, keys, refresh_tokens
+from order_service.store.accounts import Credentials
 
 _FIRST_VERSION = 1
 """What a customer's state topic begins to count with."""
@@ -44,6 +45,8 @@ class ChangeAccount:
     customer_id: UUID
     changes: AccountChanges
     password_hash: str | None = None
+    proven: Credentials | None = None
+    """What the caller was checked against before, outside this transaction."""
 
 
 async def add_account(tx: Transaction, command: AddAccount, *, password_hash: str) -> Customer:
@@ -68,11 +71,14 @@ async def add_account(tx: Transaction, command: AddAccount, *, password_hash: st
 async def change_account(tx: Transaction, command: ChangeAccount) -> Customer:
     """Change an account; who can't log in any more, or as before, has no session any more.
 
-    Refuses what is not there (404), a taken address, and to leave nobody to administer (409).
+    Refuses what is not there (404), a proof that no longer stands (403), a taken address, and to
+    leave nobody to administer (409).
     """
     held = await store.lock_customer(tx, command.customer_id)
     if held is None:
         raise _no_account()
+    if command.proven is not None and not await store.confirm_credentials(tx, command.proven):
+        raise not_proven()
     changed = domain.change(held, command.changes)
     told = changed.contact != held.customer.contact
     version = held.version + 1 if told else held.version
@@ -90,12 +96,15 @@ async def change_account(tx: Transaction, command: ChangeAccount) -> Customer:
 async def make_admin(tx: Transaction, email: str, *, password_hash: str) -> Customer:
     """Let somebody administer who may not have an account yet, or is shut out of it."""
     found = await store.find_by_email(tx, email.lower())
-    if found is None:
+    held = await store.lock_customer(tx, found.customer_id) if found else None
+    if held is None:
         command = AddAccount(uuid7(), email, None, "en", roles=("admin",))
         return await add_account(tx, command, password_hash=password_hash)
-    roles = tuple(sorted({*found.roles, "admin"}))
+    roles = tuple(sorted({*held.customer.roles, "admin"}))
     changes = AccountChanges(roles=roles, active=True)
-    return await change_account(tx, ChangeAccount(found.customer_id, changes, password_hash))
+    return await change_account(
+        tx, ChangeAccount(held.customer.customer_id, changes, password_hash)
+    )
 
 
 async def erase_account(tx: Transaction, customer_id: UUID) -> None:
@@ -134,6 +143,11 @@ def _tombstone(customer_id: UUID, version: int) -> Said:
 
 def _no_account() -> Refusal:
     return Refusal("not_found", "There is no such account.", status=HTTPStatus.NOT_FOUND)
+
+
+def not_proven() -> Refusal:
+    """Make the refusal of somebody whose current password is another one."""
+    return Refusal("forbidden", "`currentPassword` is wrong.", status=HTTPStatus.FORBIDDEN)
 
 
 def _email_taken() -> Refusal:

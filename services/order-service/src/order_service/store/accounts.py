@@ -180,10 +180,20 @@ async def save_customer(tx: Transaction, customer: Customer, *, version: int) ->
 
 
 async def save_password_hash(tx: Transaction, customer_id: UUID, password_hash: str) -> None:
-    """Replace a hash: the password is another one, or its parameters were weaker."""
+    """Replace a hash: the password is another one."""
     await tx.execute(
         "UPDATE customers SET password_hash = $2 WHERE customer_id = $1",
         customer_id,
+        password_hash,
+    )
+
+
+async def improve_password_hash(tx: Transaction, seen: Credentials, password_hash: str) -> None:
+    """Replace the hash of a password by a stronger one, unless the password changed meanwhile."""
+    await tx.execute(
+        "UPDATE customers SET password_hash = $3 WHERE customer_id = $1 AND password_hash = $2",
+        seen.customer.customer_id,
+        seen.password_hash,
         password_hash,
     )
 
