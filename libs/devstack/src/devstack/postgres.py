@@ -35,10 +35,15 @@ commit_siblings = 5
 max_wal_size = 2GB
 checkpoint_timeout = 15min
 jit = off
+random_page_cost = 1.1
 timezone = 'UTC'
 log_min_messages = warning
 """
-"""wal_compression stays off: this build has no zstd, and pglz costs more than it saves here."""
+"""wal_compression stays off: this build has no zstd, and pglz costs more than it saves here.
+
+At its default, made for spinning disks, random_page_cost has a handful of rows by key read the
+whole table until that is large.
+"""
 
 
 async def start(processes: Processes, state: Path, *, durable: bool = True) -> str:
