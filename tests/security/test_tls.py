@@ -29,12 +29,13 @@ Call: TypeAlias = Callable[[int, Path], Awaitable[None]]
 GATEWAY_CALL = """
 import asyncio, sys
 from datetime import timedelta
-from payment_service.gateway.breaker import Breaker
+from payment_service.gateway.breaker import Breaker, Threshold
 from payment_service.gateway.client import Client, Interrupted, Unreachable
 
 async def call():
+    threshold = Threshold(calls=9, failed=0.5, window=timedelta(minutes=1))
     client = Client(url=sys.argv[1], key="sk_test", timeout=timedelta(seconds=5), connections=1,
-                    breaker=Breaker("gateway", failures=9, open_for=timedelta(seconds=1)))
+                    breaker=Breaker("gateway", threshold, open_for=timedelta(seconds=1)))
     async with client:
         try:
             await client.post("/v1/payment_intents", {}, "key")

@@ -69,7 +69,7 @@ IMPATIENT: dict[str, Any] = {
     "payment_longest_retry": timedelta(milliseconds=200),
     "payment_look_again": timedelta(milliseconds=200),
     "payment_late_look": timedelta(milliseconds=400),
-    "payment_breaker_failures": 50,
+    "payment_breaker_calls": 50,
     "payment_breaker_open_for": timedelta(milliseconds=200),
 }
 

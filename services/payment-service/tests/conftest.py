@@ -12,13 +12,15 @@ import pytest_asyncio
 from devstack.processes import Processes
 from devstack.simulator import launch
 from devstack.topology import GATEWAY_KEY
-from payment_service.gateway.breaker import Breaker
+from payment_service.gateway.breaker import Breaker, Threshold
 from payment_service.gateway.client import Client
 from payment_service.gateway.provider import Provider
 
 from tests.support.cashier import Cashier, open_cashier
 from tests.support.gateway import RunningGateway
 from tests.support.postgres import Databases
+
+PATIENT = Threshold(calls=100, failed=1, window=timedelta(minutes=1))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ async def speaking(gateway: RunningGateway, patience: timedelta) -> AsyncIterato
         key=GATEWAY_KEY,
         timeout=patience,
         connections=8,
-        breaker=Breaker("test", failures=100, open_for=timedelta(seconds=1)),
+        breaker=Breaker("test", PATIENT, open_for=timedelta(seconds=1)),
     )
     async with client:
         yield Provider(client, clock_skew=timedelta(seconds=5))

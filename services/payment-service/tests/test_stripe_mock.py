@@ -15,7 +15,7 @@ from devstack import stripe_mock
 from devstack.processes import Processes
 from payment_service.domain.answers import Errand
 from payment_service.domain.payment import Kind, Operation
-from payment_service.gateway.breaker import Breaker
+from payment_service.gateway.breaker import Breaker, Threshold
 from payment_service.gateway.client import Client
 from payment_service.gateway.meaning import read
 from payment_service.gateway.wire import Intent, Page, Refund, request_of, window_of
@@ -58,7 +58,8 @@ def stripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest_asyncio.fixture
 async def client(stripe: str) -> AsyncIterator[Client]:
-    breaker = Breaker("test", failures=100, open_for=timedelta(seconds=1))
+    threshold = Threshold(calls=100, failed=1, window=timedelta(minutes=1))
+    breaker = Breaker("test", threshold, open_for=timedelta(seconds=1))
     patience = timedelta(seconds=10)
     async with Client(
         url=stripe, key="sk_test_123", timeout=patience, connections=2, breaker=breaker

@@ -240,6 +240,9 @@ PARKED_KEYS = _gauge("parked_keys", "Keys that wait behind a failed message")
 REPLAYED = _counter("replayed_total", "Parked messages tried again", "result")
 BREAKER_STATE = _gauge("circuit_breaker_state", "1 for the state it is in", "name", "state")
 BREAKER_CALLS = _counter("circuit_breaker_calls_total", "Calls by outcome", "name", "result")
+BREAKER_TRANSITIONS = _counter(
+    "circuit_breaker_transitions_total", "Changes by the state that they led to", "name", "state"
+)
 IDEMPOTENCY = _counter("idempotency_requests_total", "Keyed requests by outcome", "result")
 RATE_LIMITED = _counter("rate_limited_total", "Requests refused for their rate", "bucket")
 LIMITS_SHARED = _gauge("rate_limits_shared", "0 while each process counts by itself")

@@ -21,7 +21,7 @@ from payment_service.api.webhooks import WebhookKeys
 from payment_service.charging import Charger, Pace
 from payment_service.consumers import SUBSCRIPTION
 from payment_service.domain.answers import Patience
-from payment_service.gateway.breaker import Breaker
+from payment_service.gateway.breaker import Breaker, Threshold
 from payment_service.gateway.client import Client
 from payment_service.gateway.provider import Provider
 from payment_service.gateway.records import Records
@@ -78,11 +78,12 @@ def build_webhook_keys(settings: Settings) -> WebhookKeys:
 
 def build_breaker(settings: Settings) -> Breaker:
     """Build what keeps calls from a provider that fails."""
-    return Breaker(
-        "payment-gateway",
-        failures=settings.payment_breaker_failures,
-        open_for=settings.payment_breaker_open_for,
+    threshold = Threshold(
+        calls=settings.payment_breaker_calls,
+        failed=settings.payment_breaker_failed,
+        window=settings.payment_breaker_window,
     )
+    return Breaker("payment-gateway", threshold, open_for=settings.payment_breaker_open_for)
 
 
 def build_client(settings: Settings, breaker: Breaker, connections: int) -> Client:

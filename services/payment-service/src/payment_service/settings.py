@@ -89,8 +89,17 @@ class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
         gt=timedelta(0),
         description="time between counts of differences and of calls that do not end",
     )
-    payment_breaker_failures: int = Field(
-        5, ge=1, le=1000, description="failed calls in a row that open the circuit breaker"
+    payment_breaker_calls: int = Field(
+        10, ge=1, le=10_000, description="fewer calls in the window never open the circuit breaker"
+    )
+    payment_breaker_failed: float = Field(
+        0.5, gt=0, le=1, description="share of failed calls in the window that opens the breaker"
+    )
+    payment_breaker_window: Duration = Field(
+        timedelta(seconds=30),
+        ge=timedelta(seconds=1),
+        le=timedelta(hours=1),
+        description="how far back the breaker looks",
     )
     payment_breaker_open_for: Duration = Field(
         timedelta(seconds=10), description="how long an open breaker waits before it probes"

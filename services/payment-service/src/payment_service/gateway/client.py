@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote_plus
@@ -21,6 +22,10 @@ _LARGEST_ANSWER = 2 * 1024 * 1024
 
 _LONGEST_RETRY_AFTER = timedelta(hours=1)
 """A provider that wants more is broken, not busy."""
+
+_HTTP_DATE = re.compile(
+    "[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
+)
 
 _SERVER_ERROR = 500
 _FORM_TYPE = "application/x-www-form-urlencoded"
@@ -168,6 +173,15 @@ def _parsed(content: bytes, status: int) -> dict[str, Any]:
 
 
 def _retry_after(value: str) -> timedelta:
-    """Read whole seconds, an hour at most; a date is as good as nothing said."""
-    seconds = int(value) if re.fullmatch("[0-9]{1,9}", value) else 0
-    return min(timedelta(seconds=seconds), _LONGEST_RETRY_AFTER)
+    """Read whole seconds or a date, an hour at most; anything else is as good as nothing said."""
+    nothing = timedelta(0)
+    if re.fullmatch("[0-9]{1,9}", value):
+        wanted = timedelta(seconds=int(value))
+    elif _HTTP_DATE.fullmatch(value):
+        try:
+            wanted = parsedate_to_datetime(value) - datetime.now(UTC)
+        except ValueError:  # no such day
+            return nothing
+    else:
+        return nothing
+    return max(nothing, min(wanted, _LONGEST_RETRY_AFTER))

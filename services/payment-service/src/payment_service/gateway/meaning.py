@@ -70,7 +70,7 @@ def accepted(errand: Errand, reply: Reply) -> dict[str, Any]:
         return reply.body
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         dead = reply.replayed or errand.calls >= _CALLS_BEFORE_LOOK
-        raise Refused(Unknown(f"server error {status}", look=dead))
+        raise Refused(Unknown(f"server error {status}", look=dead, after=reply.retry_after))
     if status in _SAME_KEY_LATER:
         raise Refused(Postponed(f"not now, {status}", after=reply.retry_after))
     if status in _NOT_LET_IN:

@@ -109,7 +109,7 @@ class Provider:
 def _without_answer(failure: CircuitOpen | Unreachable | Interrupted | Refused) -> Answer:
     match failure:
         case CircuitOpen():
-            return Postponed("circuit open", called=False)
+            return Postponed("circuit open", after=failure.after, called=False)
         case Unreachable():
             return Postponed(str(failure), called=False)
         case Interrupted():
