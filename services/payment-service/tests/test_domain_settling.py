@@ -35,6 +35,7 @@ from payment_service.messages import PaymentRefunded
 ORDER = UUID("0198f3a0-0001-7000-8000-000000000001")
 REFUND = UUID("0198f3a0-0004-7000-8000-000000000004")
 TOKEN = uuid4()
+SECOND = timedelta(seconds=1)
 PATIENCE = Patience(
     first_retry=timedelta(seconds=1),
     longest_retry=timedelta(seconds=60),
@@ -78,7 +79,9 @@ STAFF_BACK = waiting(replace(CAPTURED, wanted=Wanted.CAPTURED), Kind.REFUND, STA
 LOOKING = waiting(answered(PLACED), Kind.LOOK)
 
 
-def settled(payment: Payment, *answers: Answer) -> tuple[Payment, list[str]]:
+def settled(
+    payment: Payment, *answers: Answer, patience: Patience = PATIENCE
+) -> tuple[Payment, list[str]]:
     """Give the answers one after the other, each to the attempt that waits then."""
     said: list[str] = []
     for answer in answers:
@@ -86,7 +89,7 @@ def settled(payment: Payment, *answers: Answer) -> tuple[Payment, list[str]]:
         leased = replace(payment.attempt, token=TOKEN)
         payment = replace(payment, attempt=leased)
         report = Report(ORDER, leased.operation, leased.number, TOKEN, answer)
-        outcome = settle(payment, report, PATIENCE)
+        outcome = settle(payment, report, patience)
         assert isinstance(outcome, Outcome)
         said.extend(type(event).__name__ for event in outcome.events)
         for after in outcome.changes:
@@ -192,12 +195,6 @@ def test_a_call_that_was_never_made_leaves_no_trace() -> None:
     assert said == ["PaymentVoided"]
 
 
-def test_a_provider_that_names_a_time_is_not_asked_before() -> None:
-    after, _ = settled(AUTHORIZING, Postponed("rate limited", after=timedelta(seconds=90)))
-
-    assert after.delay == timedelta(seconds=90)
-
-
 @pytest.mark.parametrize("payment", [VOIDING, CLOSING_BACK], ids=["void", "refund"])
 def test_what_a_closing_gives_back_is_tried_for_ever(payment: Payment) -> None:
     after, said = settled(payment, DECLINED, DECLINED, DECLINED)
@@ -273,9 +270,30 @@ def test_an_authorisation_that_comes_after_the_answer_is_given_back() -> None:
 
 @pytest.mark.parametrize("times", [0, 5, 40, 10_000])
 def test_the_back_off_grows_to_its_cap_and_no_further(times: int) -> None:
-    delay = PATIENCE.retry(PLACED, times)
+    assert PATIENCE.retry(times) == min(timedelta(seconds=2 ** min(times, 10)), 60 * SECOND)
 
-    assert timedelta(seconds=0.5) <= delay <= PATIENCE.longest_retry
+
+@pytest.mark.parametrize("answer", [Unknown("timeout"), Postponed("busy")], ids=["unknown", "busy"])
+def test_a_retry_is_anywhere_between_at_once_and_its_longest_delay(
+    answer: Unknown | Postponed,
+) -> None:
+    patiences = [replace(PATIENCE, luck=luck) for luck in (0, 0.25, 1)]
+
+    delays = [settled(AUTHORIZING, answer, patience=each)[0].delay for each in patiences]
+
+    assert delays == [0 * SECOND, 0.5 * SECOND, 2 * SECOND]
+
+
+@pytest.mark.parametrize("luck", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("kind", [Unknown, Postponed])
+def test_the_time_that_the_provider_asks_for_is_never_shortened_and_those_after_it_spread(
+    kind: type[Unknown | Postponed], luck: float
+) -> None:
+    answer = kind("busy", after=timedelta(seconds=90))
+
+    after, _ = settled(AUTHORIZING, answer, patience=replace(PATIENCE, luck=luck))
+
+    assert after.delay == (90 + 2 * luck) * SECOND
 
 
 def test_refund_status_of_a_refused_refund_is_kept() -> None:

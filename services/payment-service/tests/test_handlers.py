@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from common.message import uuid7
 from payment_service import handlers
-from payment_service.domain.answers import Answer, Declined, Report, Succeeded
+from payment_service.domain.answers import Answer, Declined, Report, Succeeded, Unknown
 from payment_service.domain.payment import Kind, Operation
+from payment_service.store.leases import lease_errands
 
 from tests.support.cashier import Cashier
 
@@ -74,3 +76,18 @@ async def test_an_answer_for_an_order_never_seen_is_stale(cashier: Cashier) -> N
     await settle(cashier, report(order_id, Succeeded("pi_1")))
 
     assert await cashier.words(order_id) == []
+
+
+async def test_payments_that_failed_together_are_not_tried_again_together(cashier: Cashier) -> None:
+    orders = [await cashier.due() for _ in range(12)]
+    async with cashier.database.transaction() as tx:
+        lease, life = timedelta(seconds=60), timedelta(hours=23)
+        errands = await lease_errands(tx, 12, uuid4(), lease, key_life=life)
+
+    await settle(cashier, *(errand.report(Unknown("time-out")) for errand in errands))
+
+    rows = await cashier.rows("SELECT next_at - updated_at AS delay FROM payments")
+    delays = sorted(row["delay"] for row in rows)
+    assert len(set(delays)) == len(orders)
+    assert delays[-1] <= timedelta(milliseconds=100)
+    assert delays[0] < delays[-1] * 0.8

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from payment_service.domain.payment import AT_ONCE, Operation, Payment
+from payment_service.domain.payment import AT_ONCE, Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Unknown:
 
     reason: str
     look: bool = False
+    after: timedelta = AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,11 @@ class Patience:
     longest_retry: timedelta
     look_again: timedelta
     late_look: timedelta
+    luck: float = 1.0
+    """Which part of a delay is waited, drawn for each answer: full jitter keeps calls apart."""
 
-    def retry(self, payment: Payment, times: int) -> timedelta:
-        """Back off exponentially, each payment with a constant jitter of its own."""
-        spread = 0.5 + payment.payment_id.int % 1024 / 2048
+    def retry(self, times: int) -> timedelta:
+        """Wait up to twice as long after each call."""
         # An exponent of more than 30 is over any cap, and a float's end is not far.
-        delay: timedelta = self.first_retry * 2.0 ** min(times, 30)
-        return min(delay, self.longest_retry) * spread
+        longest: timedelta = self.first_retry * 2.0 ** min(times, 30)
+        return min(longest, self.longest_retry) * self.luck

@@ -159,7 +159,7 @@ def _decline(payment: Payment, attempt: Attempt, answer: Declined, patience: Pat
         case Kind.VOID | Kind.REFUND:
             # What a closing has to give back is tried again for ever, each time under a new key:
             # a refusal says that this attempt did nothing.
-            return _again(payment, attempt, patience.retry(payment, attempt.number))
+            return _again(payment, attempt, patience.retry(attempt.number))
         case Kind.LOOK:
             return conclude(payment, replace(payment, attempt=None))
         case _:
@@ -205,11 +205,10 @@ def _try_on(
     match answer:
         case Unknown():
             kept = replace(freed, in_doubt=attempt.in_doubt or answer.look)
-            return _later(payment, kept, patience.retry(payment, attempt.calls))
+            return _later(payment, kept, answer.after + patience.retry(attempt.calls))
         case Postponed():
             kept = replace(freed, calls=attempt.calls - (not answer.called))
-            delay = max(answer.after, patience.retry(payment, attempt.calls))
-            return _later(payment, kept, delay)
+            return _later(payment, kept, answer.after + patience.retry(attempt.calls))
         case Untouched():
             return _untouched(payment, replace(freed, looks=attempt.looks + 1), patience)
         case _:
