@@ -7,6 +7,7 @@ import asyncio
 import ctypes
 import gc
 import signal
+import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from common.errors import ConfigurationError, Contended, Flood, Unavailable
 from common.head import BoundedHead
 from common.health import Health
 from common.http import create_app
+from common.listening import Doorman
 from common.relay import Relay
 from common.settings import PostgresSettings, ServiceSettings, load
 from common.sweeper import Sweeper
@@ -164,6 +166,20 @@ class _Server(uvicorn.Server):
     @override
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        listening = [each for server in self.servers for each in server.sockets]
+        self._doorman = Doorman(listening, self._protocol)
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._doorman.close()
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        return BoundedHead(self.config, self.server_state, self.lifespan.state)
 
 
 @dataclass
