@@ -24,7 +24,7 @@ QUICK_TESTS := $(PY) -m pytest -q -m "not (postgres or kafka or redis or saga or
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## list these commands
-	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z%-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 demo: .venv/installed ## replay real orders through the whole suite (ORDERS=500, RATE=0 for as fast as it goes)
 	@$(PY) -m demo --orders $(ORDERS) --rate $(RATE)
@@ -49,7 +49,7 @@ check-services check-others: export MODEL_EXAMPLES := 50
 check-services:
 	@$(QUICK_TESTS) services
 check-others:
-	@$(QUICK_TESTS) libs tools benchmarks tests
+	@$(QUICK_TESTS) libs tools tests
 
 model: .venv/installed ## drive the real decisions through 20,000 random histories (EXAMPLES=20000)
 	@MODEL_EXAMPLES=$(EXAMPLES) $(PY) -m pytest -q -s --timeout=0 tests/model
@@ -81,14 +81,15 @@ down: .venv/installed ## stop what `make dev` started
 bench: .venv/installed ## measure throughput, latency, CPU and memory per order
 	@$(PY) -m benchmarks $(ARGS)
 
-bench-login: .venv/installed ## measure what 20 parallel logins cost those who order
-	@$(PY) -m benchmarks P16 --runs 1 $(ARGS)
+bench-p%: .venv/installed ## measure one row: bench-p1 … bench-p17 (ARGS=--resume makes the runs that are missing)
+	@$(PY) -m benchmarks P$* $(ARGS)
 
-bench-listeners: .venv/installed ## measure 1,000 live streams on one process
-	@$(PY) -m benchmarks P17 --runs 1 $(ARGS)
+bench-login: bench-p16 ## measure what 20 parallel logins cost those who order
+bench-listeners: bench-p17 ## measure 1,000 live streams on one process
+bench-overload: bench-p11 ## offer twice what can be completed: what is taken must be completed
 
-bench-overload: .venv/installed ## offer twice what can be completed: what is taken must be completed
-	@$(PY) -m benchmarks P11 --runs 1 --orders 3000 --seconds 15 $(ARGS)
+bench-report: .venv/installed ## write the report of every figure that is kept in .local/bench
+	@$(PY) -m benchmarks --report
 
 invariants: .venv/installed ## check the running stack's invariants
 	@set -a; . .local/stack.env; set +a; $(PY) -m invariants
@@ -121,4 +122,4 @@ $(UV):
 	@$(UV) pip install --quiet --python $(PY) --no-deps $(foreach member,$(MEMBERS),--editable $(member))
 	@touch $@
 
-.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick fuzz fuzz-api money format dev down bench bench-login bench-listeners bench-overload invariants asyncapi openapi images-check up lock
+.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick fuzz fuzz-api money format dev down bench bench-login bench-listeners bench-overload bench-report invariants asyncapi openapi images-check up lock

@@ -1,119 +1,116 @@
 """`python -m benchmarks`: measure, check that nothing was lost meanwhile, print the figures."""
 
-import argparse
 import asyncio
-import os
 import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from itertools import groupby
 
 from demo.stage import DemoError
 from devstack.errors import StackError
 from invariants.sources import SourceError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchmarks import overload, report, rows
-from benchmarks.driver import LoadError
-from benchmarks.figures import Values
+from benchmarks import arguments, judge, keeping, report
+from benchmarks.arguments import Wanted
+from benchmarks.driver import Driver, LoadError
+from benchmarks.keeping import Circumstances
+from benchmarks.measurement import Measurement
 from benchmarks.rig import Rig, rig
 
 NO_FIGURES = (LoadError, StackError, SourceError, DemoError, TimeoutError, OSError)
 """What can go wrong with a run; anything else is a bug and shows its trace."""
-SUITE_ROWS = ("P2", "P8", "P10")
-"""Measured by one and the same load."""
-USUAL = ("P2", "P3", "P8", "P10", "P14")
-"""The others bend the suite's settings or its load, and each has its own make target."""
+WARM_UP = 1000
+"""Orders that let every connection, cache and plan be there before anything is counted."""
+COMMAND = " ".join(["python -m benchmarks", *sys.argv[1:]])
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description="Starts everything with durable settings, measures, and checks every invariant"
-        " after each run. The figures go to .local/bench as Markdown and JSON, too.",
-        epilog="Run it on a quiet machine: whatever else runs is measured with it."
-        " Exit code: 0 measured, 1 a figure missed its aim, 2 no figures.",
-    )
-    parser.add_argument(
-        "row", nargs="*", help=f"of {', '.join(rows.ROWS)}; default: {', '.join(USUAL)}"
-    )
-    parser.add_argument("--runs", type=int, default=3, help="default: %(default)s")
-    parser.add_argument(
-        "--orders", type=int, default=5000, help="of one throughput run; default: %(default)s"
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=30, help="of one latency run; default: %(default)s"
-    )
-    arguments = parser.parse_args()
-    arguments.row = [name.upper() for name in arguments.row] or list(USUAL)
-    if unknown := [name for name in arguments.row if name not in rows.ROWS]:
-        parser.error(f"no row {', '.join(unknown)}: there are {', '.join(rows.ROWS)}")
-    if min(arguments.runs, arguments.orders, arguments.seconds) <= 0:
-        parser.error("--runs, --orders and --seconds are more than 0")
-    return arguments
+async def _measure(wanted: Wanted, progress: Progress) -> None:
+    """Measure what needs the same settings on one stack."""
+    missing = [
+        each for each in wanted.measurements if _kept(wanted, each).runs < wanted.runs_of(each)
+    ]
+    ordered = sorted(missing, key=lambda each: sorted(each.settings.items()))
+    for settings, group in groupby(ordered, key=lambda each: each.settings):
+        starting = progress.add_task("starting", total=None)
+        async with rig(settings) as bench:
+            async with Driver(bench) as driver:
+                await driver.burst(WARM_UP)
+            await judge.settle(bench)
+            progress.remove_task(starting)
+            for measurement in group:
+                await _make_runs(bench, measurement, wanted, progress)
 
 
-async def _measure(arguments: argparse.Namespace, progress: Progress) -> None:
-    wanted = set(arguments.row)
-    task = progress.add_task("starting", total=arguments.runs)
-    async with rig() as bench:
-        progress.update(task, description="warming up")
-        await rows.warm_up(bench)
-        for run in range(1, arguments.runs + 1):
-            progress.update(task, description=f"run {run}")
-            _keep(await _run(bench, arguments, wanted), wanted)
-            progress.advance(task)
+async def _make_runs(
+    bench: Rig, measurement: Measurement, wanted: Wanted, progress: Progress
+) -> None:
+    size, runs = wanted.size_of(measurement), wanted.runs_of(measurement)
+    kept = _kept(wanted, measurement)
+    for run in range(kept.runs + 1, runs + 1):
+        lasts = measurement.lasts(size)
+        words = f"{measurement.name}, run {run} of {runs}, usually {lasts:.0f} s"
+        async with _ticking(progress, progress.add_task(words, total=lasts)):
+            found = await measurement.run(bench, size)
+            await judge.settle(bench)
+            await judge.verify(bench)
+        kept.add(found)
+        kept.save()
 
 
-async def _run(bench: Rig, arguments: argparse.Namespace, wanted: set[str]) -> dict[str, Values]:
-    found: dict[str, Values] = {}
-    if wanted.intersection(SUITE_ROWS):
-        found |= await rows.throughput(bench, arguments.orders)
-    if "P3" in wanted:
-        found |= await rows.latency(bench, arguments.seconds)
-    if "P11" in wanted:
-        found |= await rows.twice_too_much(bench, arguments.orders, arguments.seconds)
-    if "P14" in wanted:
-        found |= await rows.start_and_idle(bench)
-    if "P16" in wanted:
-        found |= await rows.login_storm(bench, arguments.seconds)
-    if "P17" in wanted:
-        found |= await rows.live_streams(bench, arguments.seconds)
-    return found
+def _kept(wanted: Wanted, measurement: Measurement) -> keeping.Kept:
+    now = Circumstances.now(measurement, wanted.size_of(measurement))
+    return keeping.begin(measurement, now, command=COMMAND, resume=wanted.resume)
 
 
-def _keep(found: dict[str, Values], wanted: set[str]) -> None:
-    for name in wanted:
-        rows.ROWS[name].runs.append(found[name])
+@asynccontextmanager
+async def _ticking(progress: Progress, task: TaskID) -> AsyncIterator[None]:
+    """Move a bar with the clock: what is measured must not be disturbed to ask how far it is."""
+    began = time.monotonic()
+
+    async def tick() -> None:
+        while True:
+            progress.update(task, completed=time.monotonic() - began)
+            await asyncio.sleep(1)
+
+    ticking = asyncio.create_task(tick())
+    try:
+        yield
+    finally:
+        ticking.cancel()
+        with suppress(asyncio.CancelledError):
+            await ticking
+    progress.update(task, completed=time.monotonic() - began, total=time.monotonic() - began)
 
 
 def main() -> int:
     """Make all runs and answer with the exit code."""
-    arguments = _arguments()
-    os.environ.setdefault("JWT_EXPIRES_IN", "3600")  # nobody has to log in again meanwhile
-    os.environ.setdefault("LOGIN_LIMIT_ACCOUNT", "100000/1m")  # the storm is to get to the hashing
-    if arguments.row == [overload.ROW.id]:  # the other rows measure what a user gets
-        os.environ.update(overload.UNLIMITED)
+    wanted = arguments.parse()
     console = Console()
-    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     failure = ""
     try:
-        with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-            asyncio.run(_measure(arguments, progress))
+        with Progress(*columns, console=console) as progress:
+            if not wanted.report:
+                asyncio.run(_measure(wanted, progress))
     except* NO_FIGURES as errors:
         first = errors.exceptions[0]
         failure = f"error: {first or type(first).__name__}"
     if failure:
         Console(stderr=True, soft_wrap=True).print(failure, style="red", markup=False)
         return 2
-    measured = [rows.ROWS[name] for name in arguments.row]
-    console.print(report.as_table(measured))
-    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
-    console.print(f"written to {report.save(measured, command)}", markup=False)
-    missed = [
-        f"{row.id} {name}"
-        for row in measured
-        for name, aim in row.aims.items()
-        if not aim.met(row.median(name))
-    ]
+    return _show(console, wanted)
+
+
+def _show(console: Console, wanted: Wanted) -> int:
+    """Print what was asked for, and write all that is kept."""
+    found = (keeping.find(each.name) for each in wanted.measurements)
+    rows = [row for kept in found if kept for row in kept.rows if row.row.id in wanted.ids]
+    console.print(report.as_table(rows))
+    console.print(f"written to {report.save()}", markup=False)
+    missed = [f"{row.row.id} {name}" for row in rows for name in row.missed]
     if missed:
         console.print(f"aims missed: {', '.join(missed)}", style="red", markup=False)
     return 1 if missed else 0

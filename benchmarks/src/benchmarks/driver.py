@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 from uuid import uuid4
@@ -41,7 +41,7 @@ class Load:
         """Seconds from the intended send to the 202, of orders meant so long after the begin."""
         return self.until(self.answered, after=after)
 
-    def until(self, seen: dict[str, float], *, after: float = 0.0) -> list[float]:
+    def until(self, seen: Mapping[str, float], *, after: float = 0.0) -> list[float]:
         """Seconds from the intended send to when each order was seen."""
         first = self.began + after
         return [seen[order] - meant for order, meant in self.meant.items() if meant >= first]

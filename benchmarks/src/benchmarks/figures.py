@@ -26,34 +26,41 @@ class Aim:
         return f"{'≥' if self.at_least else '≤'} {self.bound:g}"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One id of the table, with what each run gave."""
+    """One id of the table."""
 
     id: str
     what: str
     aims: Mapping[str, Aim]
     """Figures that have to get somewhere; the others explain them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A row with what each run gave."""
+
+    row: Row
     runs: list[Values] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
         return list(dict.fromkeys(name for run in self.runs for name in run))
 
+    @property
+    def missed(self) -> list[str]:
+        """Name the figures that did not get as far as they have to."""
+        return [
+            name
+            for name, aim in self.row.aims.items()
+            if name not in self.names or not aim.met(self.median(name))
+        ]
+
     def values(self, name: str) -> Sequence[float]:
-        return sorted(run[name] for run in self.runs)
+        return sorted(run[name] for run in self.runs if name in run)
 
     def median(self, name: str) -> float:
         return median(self.values(name))
-
-    def as_json(self) -> dict[str, object]:
-        aims = {name: str(aim) for name, aim in self.aims.items()}
-        return {
-            "id": self.id,
-            "what": self.what,
-            "aims": aims,
-            "runs": [dict(r) for r in self.runs],
-        }
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -11,6 +11,7 @@ from benchmarks.rig import Rig
 SUITE = (*SERVICES, "postgres", "kafka")
 """What an order costs its owner; the rest stands in for the outside world, or for its customers."""
 GENERATOR = "generator"
+ALL = "all of the suite"
 MIB = 1024 * 1024
 
 
@@ -23,6 +24,12 @@ def cpu_seconds(rig: Rig) -> dict[str, float]:
 def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     """Return what each process used between two looks, in seconds."""
     return {name: after[name] - before[name] for name in before}
+
+
+def price(before: Mapping[str, float], after: Mapping[str, float], orders: int) -> dict[str, float]:
+    """Return the CPU milliseconds of an order: of the whole suite, and by process."""
+    parts = {name: seconds / orders * 1000 for name, seconds in spent(before, after).items()}
+    return {ALL: sum(parts[name] for name in SUITE)} | parts
 
 
 def resident_mib(rig: Rig) -> dict[str, float]:

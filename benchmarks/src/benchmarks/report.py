@@ -1,87 +1,86 @@
 """The figures for people, for the README and for other programs."""
 
 import json
-import os
-import platform
-import subprocess
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import psutil
-from devstack.topology import LOCAL, ROOT
 from rich.table import Table
 
-from benchmarks.figures import Row
+from benchmarks import charts, keeping
+from benchmarks.figures import Measured
+from benchmarks.keeping import Kept
 
-FOLDER = LOCAL / "bench"
-GIB = 1024**3
 
-
-def as_table(rows: Iterable[Row]) -> Table:
+def as_table(rows: Iterable[Measured]) -> Table:
     """Draw the figures that have an aim, and those that explain them."""
     table = Table("", "figure", title_justify="left")
     for heading in ("median", "min to max", "aim"):
         table.add_column(heading, justify="right")
-    for row in rows:
-        for name, middle, spread, aim, met in _lines(row):
+    for measured in rows:
+        table.add_row(measured.row.id, f"[bold]{measured.row.what}[/]")
+        for name, middle, spread, aim, met in _lines(measured):
             colour = {True: "green", False: "red", None: ""}[met]
             shown = f"[{colour}]{middle}[/]" if colour else middle
-            table.add_row(row.id, f"{row.what}: {name}", shown, spread, aim)
+            table.add_row("", name, shown, spread, aim)
         table.add_section()
     return table
 
 
-def as_markdown(rows: Iterable[Row], command: str) -> str:
-    """Write the table that the README shows, with where it comes from."""
+def as_markdown(kept: Sequence[Kept], pictures: Iterable[str] = ()) -> str:
+    """Write a table of everything that was measured, and under it where and how."""
     lines = ["| id | figure | median | min to max | aim |", "|---|---|---:|---:|---:|"]
-    for row in rows:
-        for name, middle, spread, aim, _ in _lines(row):
-            lines.append(f"| {row.id} | {row.what}: {name} | {middle} | {spread} | {aim} |")
-    about = machine()
-    where = f"`{command}`, {about['cores']} cores, {about['memory']}, commit {about['commit']}"
-    return "\n".join([*lines, "", f"{where}, {about['date']}."]) + "\n"
+    for measured in (row for each in kept for row in each.rows):
+        for name, middle, spread, aim, met in _lines(measured):
+            shown = f"**{middle}**" if met is False else middle
+            what = f"{measured.row.what}: {name}"
+            lines.append(f"| {measured.row.id} | {what} | {shown} | {spread} | {aim} |")
+    lines += ["", "Bold: the aim was missed.", ""]
+    lines += (f"![{Path(name).stem}]({name})\n" for name in pictures)
+    lines += _sources(kept)
+    return "\n".join(lines) + "\n"
 
 
-def save(rows: Iterable[Row], command: str) -> Path:
-    """Keep both forms; returns the Markdown's path."""
-    rows = list(rows)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    found = {"command": command, "machine": machine(), "rows": [row.as_json() for row in rows]}
-    (FOLDER / "figures.json").write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
-    path = FOLDER / "figures.md"
-    path.write_text(as_markdown(rows, command))
+def save(folder: Path = keeping.FOLDER) -> Path:
+    """Write all that is kept as one report; returns the Markdown's path."""
+    kept = keeping.everything(folder)
+    pictures = charts.draw([row for each in kept for row in each.rows])
+    for name, picture in pictures.items():
+        (folder / name).write_text(picture)
+    found = [keeping.as_json(each) for each in kept]
+    (folder / "report.json").write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    path = folder / "report.md"
+    path.write_text(as_markdown(kept, pictures))
     return path
 
 
-def machine() -> dict[str, str]:
-    """Say where and on what code this runs."""
-    git = subprocess.run(  # noqa: S603  no input
-        ["git", "-C", ROOT, "rev-parse", "--short", "HEAD"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return {
-        "cores": str(os.cpu_count()),
-        "memory": f"{psutil.virtual_memory().total / GIB:.0f} GiB",
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "commit": git.stdout.strip() or "unknown",
-        "date": datetime.now(UTC).date().isoformat(),
-    }
+def _sources(kept: Sequence[Kept]) -> Iterable[str]:
+    yield "| measured | runs | command | settings | commit | when (UTC) |"
+    yield "|---|---:|---|---|---|---|"
+    machines: dict[str, None] = {}
+    for each in kept:
+        about = each.circumstances
+        settings = " ".join(f"`{name}={value}`" for name, value in about.settings.items())
+        when = each.date.partition("+")[0]
+        ids = ", ".join(measured.row.id for measured in each.rows)
+        cells = (ids, str(each.runs), f"`{each.command}`", settings or "standard", about.commit)
+        yield f"| {' | '.join(cells)} | {when} |"
+        facts = about.machine
+        of = f"{facts['cores']} cores of {facts['cpu']}, {facts['memory']}, {facts['system']}"
+        machines[f"Machine: {of}, Python {facts['python']}."] = None
+    yield from ("", *machines)
 
 
-def _lines(row: Row) -> Iterable[tuple[str, str, str, str, bool | None]]:
-    for name in row.names:
-        values, middle, aim = row.values(name), row.median(name), row.aims.get(name)
-        spread = f"{_number(values[0])} to {_number(values[-1])}"
+def _lines(measured: Measured) -> Iterable[tuple[str, str, str, str, bool | None]]:
+    for name in measured.names:
+        values, middle = measured.values(name), measured.median(name)
+        aim = measured.row.aims.get(name)
+        spread = f"{number(values[0])} to {number(values[-1])}"
         met = aim.met(middle) if aim else None
-        yield name, _number(middle), spread, str(aim or ""), met
+        yield name, number(middle), spread, str(aim or ""), met
 
 
-def _number(value: float) -> str:
-    """Three digits that mean something."""
+def number(value: float) -> str:
+    """Show three digits that mean something."""
     if abs(value) >= 100:  # noqa: PLR2004
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"  # noqa: PLR2004

@@ -1,7 +1,7 @@
 """What every measurement runs on: a durable stack with its four services, a shop full of stock."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from demo.stage import Suite
 from demo.stocking import stock_shop
 from devstack.deployment import Deployment
 from devstack.stack import Stack
+from devstack.topology import SERVICES
 from invariants.sources import Sources
 
 SKUS = tuple(f"BENCH-{number:04}" for number in range(1000))
@@ -22,6 +23,11 @@ STOCK = 10_000_000
 """Never runs out: what is measured is the whole way, not the refusal."""
 CUSTOMERS = 32
 SEED = 2026
+STANDARD = {
+    "JWT_EXPIRES_IN": "3600",
+    "LOGIN_LIMIT_ACCOUNT": "100000/1m",
+}
+"""Settings that stand in for many customers at many places, who log in now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +44,13 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig() -> AsyncIterator[Rig]:
+async def rig(settings: Mapping[str, str]) -> AsyncIterator[Rig]:
     """Start everything with the durability that a user gets, and stop it again."""
     async with Stack.start() as stack:
-        services = await stack.start_services()
+        services = Deployment(stack)
+        services.overrides.update({name: {**STANDARD, **settings} for name in SERVICES})
+        await services.prepare()
+        await services.start()
         client_log = stack.state / "answers.jsonl"
         client_log.touch()
         sources = Sources(
