@@ -54,7 +54,8 @@ def check_stock(world: World) -> None:
         assert min(counts) >= 0, (sku, counts)
         assert came == available + reserved + sold, (sku, counts, moved)
         assert reserved == held[sku], (sku, counts, held)
-        assert counts == Counts(available, reserved, moved[MovementKind.COMMITTED])
+        gone = moved[MovementKind.COMMITTED] - moved[MovementKind.UNSOLD]
+        assert counts == Counts(available, reserved, gone)
         assert moved[MovementKind.RESTOCKED] <= sold, (sku, counts, moved)
 
 
@@ -97,6 +98,7 @@ def check_rebuilt(world: World) -> None:
     for order in world.orders.orders.values():
         assert order.is_settled, order
         _check_stock_of(world, order)
+        _check_lines_of(world, order)
         payment = world.payments.payments[order.order_id]
         charges = world.provider.charges(order.order_id)
         assert payment.attempt is None

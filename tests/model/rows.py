@@ -47,7 +47,7 @@ class StockRows:
         known = {one: self.reservations.get(one) or Reservation(one) for one in ids}
         events = (message.event for message in batch)
         placed = {line.sku for e in events if isinstance(e, OrderPlaced) for line in e.lines}
-        held = {line.sku for each in known.values() for line in each.lines if line.held}
+        held = {line.sku for each in known.values() for line in each.taken if line.held}
         return Stockroom(known, self.lock(placed | held), set(self.refunds))
 
     def lock(self, skus: Iterable[str]) -> dict[str, Shelf]:

@@ -23,6 +23,7 @@ from inventory_service.messages import (
     OrderCancelRequested,
     OrderConfirmed,
     OrderExpired,
+    OrderLinesAmended,
     OrderPlaced,
     OrderRejected,
     RefundRequested,
@@ -85,6 +86,7 @@ def facts(events: Sequence[Event | Versioned]) -> list[Event]:
     return [event for event in events if isinstance(event, Event)]
 
 
+_TAKEN = (HeldLine(1, "lamp", 3),)
 _SOLD = (HeldLine(1, "lamp", 4), HeldLine(2, "vase", 2))
 _PARTLY_BACK = (HeldLine(1, "lamp", 4, restocked=3), HeldLine(2, "vase", 2))
 _ALL_BACK = (HeldLine(1, "lamp", 4, restocked=4), HeldLine(2, "vase", 2, restocked=2))
@@ -92,7 +94,10 @@ _ALL_BACK = (HeldLine(1, "lamp", 4, restocked=4), HeldLine(2, "vase", 2, restock
 STATES: Mapping[str, Reservation] = {
     "never seen": Reservation(ORDER),
     "confirmed first": Reservation(ORDER, confirmed=True),
+    "amended first": Reservation(ORDER, lines=_TAKEN),
+    "amended and confirmed first": Reservation(ORDER, lines=_TAKEN, confirmed=True),
     "held": Reservation(ORDER, HELD, _SOLD, DEADLINE),
+    "held as amended": Reservation(ORDER, HELD, _TAKEN, DEADLINE),
     "committed": Reservation(ORDER, COMMITTED, _SOLD, DEADLINE, confirmed=True),
     "partly restocked": Reservation(ORDER, COMMITTED, _PARTLY_BACK, DEADLINE, confirmed=True),
     "all restocked": Reservation(ORDER, COMMITTED, _ALL_BACK, DEADLINE, confirmed=True),
@@ -103,6 +108,7 @@ STATES: Mapping[str, Reservation] = {
 EVENTS: Mapping[str, Event] = {
     "placed": placed(("lamp", 4), ("vase", 2)),
     "placed, too much": placed(("lamp", 400), ("vase", 2)),
+    "amended": OrderLinesAmended(order_id=ORDER, lines=lines(("lamp", 3))),
     "confirmed": OrderConfirmed(order_id=ORDER),
     "rejected": OrderRejected(order_id=ORDER),
     "expired": OrderExpired(order_id=ORDER),
@@ -114,6 +120,7 @@ _RESERVED = StockReserved(order_id=ORDER, lines=lines(("lamp", 4), ("vase", 2)))
 _SHORT = StockRejected(
     order_id=ORDER, lines=(AskedLine(line_no=1, sku="lamp", asked=400, available=96),)
 )
+_PART = StockReserved(order_id=ORDER, lines=lines(("lamp", 3)))
 _COMMITTED = StockCommitted(order_id=ORDER)
 
 
@@ -137,6 +144,7 @@ TABLE: Mapping[str, Mapping[str, tuple[ReservationState, list[Event]] | type[Sta
     "never seen": {
         "placed": (HELD, [_RESERVED]),
         "placed, too much": (REJECTED, [_SHORT]),
+        "amended": (AWAITED, []),
         "confirmed": (AWAITED, []),
         "close": (CLOSED, [_NOTHING]),
         "refund": (AWAITED, [_NOTHING_REFUNDED]),
@@ -144,13 +152,39 @@ TABLE: Mapping[str, Mapping[str, tuple[ReservationState, list[Event]] | type[Sta
     "confirmed first": {
         "placed": (COMMITTED, [_RESERVED, _COMMITTED]),
         "placed, too much": (REJECTED, [_SHORT]),
+        "amended": (AWAITED, []),
         "confirmed": Stale,
         "close": (CLOSED, [_NOTHING]),
         "refund": (AWAITED, [_NOTHING_REFUNDED]),
     },
+    "amended first": {
+        "placed": (HELD, [_PART]),
+        "placed, too much": (HELD, [_PART]),
+        "amended": Stale,
+        "confirmed": (AWAITED, []),
+        "close": (CLOSED, [_NOTHING]),
+        "refund": (AWAITED, [_NOTHING_REFUNDED]),
+    },
+    "amended and confirmed first": {
+        "placed": (COMMITTED, [_PART, _COMMITTED]),
+        "placed, too much": (COMMITTED, [_PART, _COMMITTED]),
+        "amended": Stale,
+        "confirmed": Stale,
+        "close": (CLOSED, [_NOTHING]),
+        "refund": (AWAITED, [_NOTHING_REFUNDED]),
+    },
+    "held as amended": {
+        "placed": Stale,
+        "placed, too much": Stale,
+        "amended": Stale,
+        "confirmed": (COMMITTED, [_COMMITTED]),
+        "close": (RELEASED, [_given_back((1, "lamp", 3))]),
+        "refund": (HELD, [_NOTHING_REFUNDED]),
+    },
     "held": {
         "placed": Stale,
         "placed, too much": Stale,
+        "amended": (HELD, []),
         "confirmed": (COMMITTED, [_COMMITTED]),
         "close": (RELEASED, [_BOTH]),
         "refund": (HELD, [_NOTHING_REFUNDED]),
@@ -158,6 +192,7 @@ TABLE: Mapping[str, Mapping[str, tuple[ReservationState, list[Event]] | type[Sta
     "committed": {
         "placed": Stale,
         "placed, too much": Stale,
+        "amended": (COMMITTED, []),
         "confirmed": Stale,
         "close": (RELEASED, [_BOTH]),
         "refund": (COMMITTED, [_given_back((1, "lamp", 2), refund_id=REFUND)]),
@@ -165,6 +200,7 @@ TABLE: Mapping[str, Mapping[str, tuple[ReservationState, list[Event]] | type[Sta
     "partly restocked": {
         "placed": Stale,
         "placed, too much": Stale,
+        "amended": (COMMITTED, []),
         "confirmed": Stale,
         "close": (RELEASED, [_given_back((1, "lamp", 1), (2, "vase", 2))]),
         "refund": (COMMITTED, [_given_back((1, "lamp", 1), refund_id=REFUND)]),
@@ -172,6 +208,7 @@ TABLE: Mapping[str, Mapping[str, tuple[ReservationState, list[Event]] | type[Sta
     "all restocked": {
         "placed": Stale,
         "placed, too much": Stale,
+        "amended": Stale,
         "confirmed": Stale,
         "close": (RELEASED, [_NOTHING]),
         "refund": (COMMITTED, [_NOTHING_REFUNDED]),
@@ -180,6 +217,7 @@ TABLE: Mapping[str, Mapping[str, tuple[ReservationState, list[Event]] | type[Sta
         over: {
             "placed": Stale,
             "placed, too much": Stale,
+            "amended": Stale,
             "confirmed": Stale,
             "close": (state, [_NOTHING]),
             "refund": (state, [_NOTHING_REFUNDED]),

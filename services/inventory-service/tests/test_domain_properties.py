@@ -23,6 +23,7 @@ from inventory_service.messages import (
     OrderCancelRequested,
     OrderConfirmed,
     OrderExpired,
+    OrderLinesAmended,
     OrderPlaced,
     OrderRejected,
     RefundRequested,
@@ -100,6 +101,7 @@ _stock_lines = st.lists(
 _order_ids = st.sampled_from(_ORDERS)
 _events = st.one_of(
     st.builds(OrderPlaced, order_id=_order_ids, lines=_stock_lines, deadline_at=st.just(DEADLINE)),
+    st.builds(OrderLinesAmended, order_id=_order_ids, lines=_stock_lines),
     st.builds(OrderConfirmed, order_id=_order_ids),
     st.builds(OrderRejected, order_id=_order_ids),
     st.builds(OrderExpired, order_id=_order_ids),

@@ -69,6 +69,7 @@ MOVED: list[tuple[tuple[Any, ...], str]] = [
     (("sku-5", None, None, None, None), "ix_movements_sku_id"),
     ((None, UUID(int=7), None, None, None), "ix_movements_order_id_id"),
     ((None, None, "adjusted", None, None), "ix_movements_kind_id"),
+    ((None, None, "unsold", None, None), "ix_movements_kind_id"),
     ((None, None, "restocked", None, None), "ix_movements_kind_id"),
 ]
 

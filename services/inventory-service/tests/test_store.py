@@ -13,12 +13,13 @@ from common.errors import Contended
 from common.message import Event, Outcome, Received, uuid7
 from inventory_service.consumers import DECISIONS
 from inventory_service.domain.products import AddProduct
-from inventory_service.domain.stockroom import Counts, Movement, MovementKind, Stockroom
+from inventory_service.domain.stockroom import Counts, HeldLine, Movement, MovementKind, Stockroom
 from inventory_service.handlers import add_products
 from inventory_service.messages import (
     Money,
     OrderCancelRequested,
     OrderConfirmed,
+    OrderLinesAmended,
     OrderPlaced,
     RefundRequested,
     StockLine,
@@ -122,6 +123,26 @@ async def test_what_was_saved_is_loaded_again(database: Database) -> None:
     assert again.shelves == saved.shelves
     assert again.refunds == {refund_id}
     assert again.shelves[SKUS[0]].counts == Counts(8, 0, 3)
+    assert await unbalanced(database) == []
+
+
+async def test_lines_that_were_not_taken_are_gone_after_any_start(database: Database) -> None:
+    await stocked(database, 10)
+    first, second = uuid7(), uuid7()
+    wanted = ((SKUS[0], 5), (SKUS[1], 2))
+    amended = [
+        OrderLinesAmended(order_id=order_id, lines=(StockLine(line_no=1, sku=SKUS[0], quantity=3),))
+        for order_id in (first, second)
+    ]
+
+    await handle(database, placed(first, *wanted), OrderConfirmed(order_id=first))
+    await handle(database, *amended)
+    await handle(database, placed(second, *wanted))
+
+    room = await loaded(database, *amended)
+    for order_id in (first, second):
+        assert room.reservation(order_id).lines == (HeldLine(1, SKUS[0], 3),)
+    assert room.shelves[SKUS[0]].counts == Counts(4, 3, 3)
     assert await unbalanced(database) == []
 
 

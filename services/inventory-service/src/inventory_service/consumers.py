@@ -11,15 +11,16 @@ from inventory_service.messages import (
     OrderCancelRequested,
     OrderConfirmed,
     OrderExpired,
+    OrderLinesAmended,
     OrderPlaced,
     OrderRejected,
     RefundRequested,
 )
 from inventory_service.store import batches
 
-# OrderLinesAmended is not heard: what it accepts is exactly what is held already.
 DECISIONS: Decisions[Stockroom] = {
     OrderPlaced: reservations.reserve,
+    OrderLinesAmended: reservations.amend,
     OrderConfirmed: reservations.commit,
     OrderRejected: reservations.close,
     OrderExpired: reservations.close,

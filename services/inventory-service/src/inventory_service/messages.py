@@ -53,11 +53,8 @@ class _OrderEvent(Event):
     order_id: UUID
 
 
-class OrderPlaced(_OrderEvent):
-    """A customer's order waits for stock and money."""
-
+class _OrderLines(_OrderEvent):
     lines: Annotated[tuple[StockLine, ...], Field(min_length=1, max_length=1000)]
-    deadline_at: datetime
 
     @model_validator(mode="after")
     def _number_each_line_once(self) -> Self:
@@ -65,6 +62,16 @@ class OrderPlaced(_OrderEvent):
             message = "a line number is used twice"
             raise ValueError(message)
         return self
+
+
+class OrderPlaced(_OrderLines):
+    """A customer's order waits for stock and money."""
+
+    deadline_at: datetime
+
+
+class OrderLinesAmended(_OrderLines):
+    """The customer takes the part that there was: these lines are all that the order is now."""
 
 
 class OrderConfirmed(_OrderEvent):

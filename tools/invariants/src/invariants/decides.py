@@ -7,6 +7,7 @@ HEARD: Mapping[str, Mapping[str, frozenset[str]]] = {
         "orders.v1": frozenset(
             {
                 "OrderPlaced",
+                "OrderLinesAmended",
                 "OrderConfirmed",
                 "OrderRejected",
                 "OrderExpired",

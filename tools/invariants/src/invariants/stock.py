@@ -12,12 +12,13 @@ BALANCE = """
         sum(quantity) FILTER (WHERE kind = 'reserved') AS reserved,
         sum(quantity) FILTER (WHERE kind = 'released') AS released,
         sum(quantity) FILTER (WHERE kind = 'committed') AS committed,
+        sum(quantity) FILTER (WHERE kind = 'unsold') AS unsold,
         sum(quantity) FILTER (WHERE kind = 'restocked') AS restocked
       FROM inventory.movements GROUP BY sku)
     SELECT sku, available, stock.reserved, sold,
       coalesce(put, 0) + coalesce(restocked, 0) AS came,
       coalesce(ledger.reserved, 0) - coalesce(released, 0) - coalesce(committed, 0) AS held,
-      coalesce(committed, 0) AS gone
+      coalesce(committed, 0) - coalesce(unsold, 0) AS gone
     FROM inventory.stock LEFT JOIN ledger USING (sku)
 """
 

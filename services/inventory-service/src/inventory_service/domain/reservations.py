@@ -23,6 +23,7 @@ from inventory_service.messages import (
     AskedLine,
     Closing,
     OrderConfirmed,
+    OrderLinesAmended,
     OrderPlaced,
     RefundRequested,
     StockCommitted,
@@ -51,10 +52,14 @@ def reserve(room: Stockroom, order: OrderPlaced) -> Outcome | Stale:
     known = room.reservation(order.order_id)
     if known.state is not ReservationState.AWAITED:
         return Stale(f"placed again or too late: {known.state}")
-    asked = tuple(_asked(room, order.lines))
+    amended = tuple(line.stock_line(line.quantity) for line in known.lines)
+    wanted = amended or order.lines
+    asked = tuple(_asked(room, wanted))
     short = tuple(line for line in asked if line.available < line.asked)
     if short and not _is_worth_asking(room, asked, short):
-        rejected = replace(known, state=ReservationState.REJECTED, deadline_at=order.deadline_at)
+        rejected = replace(
+            known, state=ReservationState.REJECTED, lines=(), deadline_at=order.deadline_at
+        )
         return Outcome((rejected,), (StockRejected(order_id=order.order_id, lines=short),))
     lines = tuple(
         HeldLine(line.line_no, line.sku, line.available) for line in asked if line.available
@@ -64,11 +69,30 @@ def reserve(room: Stockroom, order: OrderPlaced) -> Outcome | Stale:
     said = (
         StockPartiallyReserved(order_id=order.order_id, lines=asked)
         if short
-        else StockReserved(order_id=order.order_id, lines=order.lines)
+        else StockReserved(order_id=order.order_id, lines=wanted)
     )
     if known.confirmed:
         return _sell(room, held, movements, (said,))
     return _outcome(room, (held,), movements, (said,))
+
+
+def amend(room: Stockroom, order: OrderLinesAmended) -> Outcome | Stale:
+    """Keep no more than the customer takes; ahead of its OrderPlaced, remember how much that is.
+
+    It is what is held already, unless the database was lost and the shelf is fuller than it was.
+    """
+    known = room.reservation(order.order_id)
+    match known.state:
+        case ReservationState.AWAITED:
+            lines = tuple(HeldLine(each.line_no, each.sku, each.quantity) for each in order.lines)
+        case ReservationState.HELD | ReservationState.COMMITTED:
+            lines = tuple(_kept(known.lines, order.lines))
+        case _:
+            return Stale(f"amended too late: {known.state}")
+    if lines == known.lines:
+        return Stale("exactly what is held, or amended again")
+    amended = replace(known, lines=lines)
+    return _outcome(room, (amended,), _given_up(known, amended, order.type_name()), ())
 
 
 def commit(room: Stockroom, order: OrderConfirmed) -> Outcome | Stale:
@@ -88,9 +112,9 @@ def close(room: Stockroom, order: Closing) -> Outcome:
     closed = replace(
         known,
         state=_CLOSED_AS[known.state],
-        lines=tuple(line.give_back(line.held) for line in known.lines),
+        lines=tuple(line.give_back(line.held) for line in known.taken),
     )
-    returned = tuple(line.stock_line(line.held) for line in known.lines if line.held)
+    returned = tuple(line.stock_line(line.held) for line in known.taken if line.held)
     answer = StockReleased(
         order_id=order.order_id, lines=returned, nothing_held=not returned, closing=True
     )
@@ -144,6 +168,25 @@ def _is_worth_asking(
     return allowed and any(line.available for line in asked)
 
 
+def _kept(held: Sequence[HeldLine], amended: Sequence[StockLine]) -> Iterator[HeldLine]:
+    wanted = {line.line_no: line.quantity for line in amended}
+    for line in held:
+        if (kept := line.at_most(wanted.get(line.line_no, 0))).quantity:
+            yield kept
+
+
+def _given_up(known: Reservation, amended: Reservation, reason: str) -> list[Movement]:
+    """Put back on the shelf what an amendment leaves of what was taken."""
+    is_sold = known.state is ReservationState.COMMITTED
+    kind = MovementKind.UNSOLD if is_sold else MovementKind.RELEASED
+    kept = {line.line_no: line.quantity for line in amended.taken}
+    return [
+        Movement(line.sku, kind, surplus, known.order_id, reason)
+        for line in known.taken
+        if (surplus := line.quantity - kept.get(line.line_no, 0))
+    ]
+
+
 def _returned(known: Reservation, asked: Sequence[StockLine]) -> Iterator[StockLine]:
     if known.state is not ReservationState.COMMITTED:
         return
@@ -174,7 +217,7 @@ def _movements(
 ) -> list[Movement]:
     return [
         Movement(line.sku, kind, line.held, reservation.order_id, reason)
-        for line in reservation.lines
+        for line in reservation.taken
         if line.held
     ]
 

@@ -36,6 +36,8 @@ class MovementKind(StrEnum):
     RESERVED = "reserved"
     RELEASED = "released"
     COMMITTED = "committed"
+    UNSOLD = "unsold"
+    """Sold beyond what the customer took: its amendment was heard too late."""
     RESTOCKED = "restocked"
 
 
@@ -61,6 +63,7 @@ _EFFECTS = {
     MovementKind.RESERVED: Counts(available=-1, reserved=1),
     MovementKind.RELEASED: Counts(available=1, reserved=-1),
     MovementKind.COMMITTED: Counts(reserved=-1, sold=1),
+    MovementKind.UNSOLD: Counts(available=1, sold=-1),
     MovementKind.RESTOCKED: Counts(available=1),
 }
 
@@ -157,6 +160,10 @@ class HeldLine:
     def held(self) -> int:
         return self.quantity - self.restocked
 
+    def at_most(self, quantity: int) -> HeldLine:
+        """Forget what was taken beyond that; what came back of it did come back."""
+        return replace(self, quantity=min(self.quantity, max(quantity, self.restocked)))
+
     def give_back(self, quantity: int) -> HeldLine:
         return replace(self, restocked=self.restocked + quantity)
 
@@ -171,9 +178,15 @@ class Reservation:
     order_id: UUID
     state: ReservationState = ReservationState.AWAITED
     lines: tuple[HeldLine, ...] = ()
+    """What was taken for the order; while it is awaited, all that it will be for, if known."""
     deadline_at: datetime | None = None
     confirmed: bool = False
     """The pivot was heard: what is reserved from now on is sold at once."""
+
+    @property
+    def taken(self) -> tuple[HeldLine, ...]:
+        """What left the shelf for it."""
+        return () if self.state is ReservationState.AWAITED else self.lines
 
 
 Change = Reservation | Movement | Announced | Restocked
@@ -251,6 +264,17 @@ class Stockroom:
             before = self.stored.get(each.order_id)
             known = set(before.lines) if before else ()
             yield from ((each.order_id, line) for line in each.lines if line not in known)
+
+    def dropped_lines(self) -> Iterator[tuple[UUID, int]]:
+        """Name the lines that were stored and are no longer a part of their order."""
+        for each in self.changed_reservations():
+            if before := self.stored.get(each.order_id):
+                kept = {line.line_no for line in each.lines}
+                yield from (
+                    (each.order_id, line.line_no)
+                    for line in before.lines
+                    if line.line_no not in kept
+                )
 
     def deltas(self) -> dict[str, Counts]:
         """Sum the ledger up, so that counts can never differ from it."""

@@ -31,7 +31,7 @@ async def load(tx: Transaction, batch: Sequence[Received]) -> Stockroom:
     placed = {
         line.sku for event in events if isinstance(event, OrderPlaced) for line in event.lines
     }
-    held = {line.sku for each in reservations.values() for line in each.lines if line.held}
+    held = {line.sku for each in reservations.values() for line in each.taken if line.held}
     return Stockroom(reservations, await lock_shelves(tx, placed | held), refunds)
 
 
@@ -39,6 +39,7 @@ async def save(tx: Transaction, room: Stockroom) -> None:
     """Write what the batch changed, one statement a table."""
     await _save_reservations(tx, room.changed_reservations())
     await _save_lines(tx, list(room.changed_lines()))
+    await _drop_lines(tx, list(room.dropped_lines()))
     await _save_stock(tx, room)
     await _save_movements(tx, room)
     if room.restocks:
@@ -167,13 +168,28 @@ async def _save_lines(tx: Transaction, changed: Sequence[tuple[UUID, HeldLine]])
         """
         INSERT INTO reservation_lines (order_id, line_no, sku, quantity, restocked)
         SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::bigint[], $5::bigint[])
-            ON CONFLICT (order_id, line_no) DO UPDATE SET restocked = excluded.restocked
+            ON CONFLICT (order_id, line_no)
+            DO UPDATE SET quantity = excluded.quantity, restocked = excluded.restocked
         """,
         [order_id for order_id, _ in changed],
         [line.line_no for _, line in changed],
         [line.sku for _, line in changed],
         [line.quantity for _, line in changed],
         [line.restocked for _, line in changed],
+    )
+
+
+async def _drop_lines(tx: Transaction, dropped: Sequence[tuple[UUID, int]]) -> None:
+    if not dropped:
+        return
+    await tx.execute(
+        """
+        DELETE FROM reservation_lines AS l USING unnest($1::uuid[], $2::integer[])
+               AS d (order_id, line_no)
+         WHERE (l.order_id, l.line_no) = (d.order_id, d.line_no)
+        """,
+        [order_id for order_id, _ in dropped],
+        [line_no for _, line_no in dropped],
     )
 
 

@@ -107,7 +107,8 @@ movements = sa.Table(
     sa.Column("reference", sa.Text),
     _now("at"),
     sa.CheckConstraint(
-        "kind IN ('initial', 'adjusted', 'reserved', 'released', 'committed', 'restocked')",
+        "kind IN ('initial', 'adjusted', 'reserved', 'released', 'committed', 'unsold',"
+        " 'restocked')",
         name="kind",
     ),
     sa.CheckConstraint("quantity > 0 OR (kind = 'adjusted' AND quantity <> 0)", name="quantity"),
@@ -117,7 +118,7 @@ movements = sa.Table(
     _index(
         "ix_movements_kind_id",
         *("kind", "id"),
-        where="kind IN ('initial', 'adjusted', 'restocked')",
+        where="kind IN ('initial', 'adjusted', 'unsold', 'restocked')",
     ),
     sa.Index("ix_movements_at", "at", postgresql_using="brin"),
     sa.Index(
