@@ -19,8 +19,23 @@ class Postmaster:
     silent: bool = False
     dawdle: float = 0
     """Seconds before each answer."""
+    together: bool = False
+    """Whether it takes commands that are sent together."""
+    eight_bit: bool = True
     drops: int = 0
     """How many times more it takes a message and hangs up instead of saying so."""
+
+    async def handle_EHLO(  # noqa: N802
+        self,
+        _server: SMTP,
+        session: Session,
+        _envelope: Envelope,
+        hostname: str,
+        offered: list[str],
+    ) -> list[str]:
+        session.host_name = hostname
+        kept = [each for each in offered if self.eight_bit or "8BITMIME" not in each]
+        return [*kept[:-1], *(["250-PIPELINING"] if self.together else []), kept[-1]]
 
     async def handle_MAIL(  # noqa: N802
         self,

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 from common.errors import ConfigurationError
-from notification_service.channels.mail import Email, MailServer
+from notification_service.channels.mail import Email
+from notification_service.channels.smtp import MailServer
 from notification_service.domain.letters import Delivered, PutOff, Refused
 from notification_service.domain.notices import Notice
 from notification_service.domain.words import Text
@@ -52,8 +53,9 @@ async def test_an_e_mail_arrives_with_its_own_message_id() -> None:
     assert parts == {"text/plain": TEXT.body, "text/html": TEXT.html}
 
 
-async def test_one_connection_carries_many_e_mails() -> None:
-    async with office_of(Postmaster()) as office, _channel(office.port) as email:
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "together"])
+async def test_one_connection_carries_many_e_mails(*, together: bool) -> None:
+    async with office_of(Postmaster(together=together)) as office, _channel(office.port) as email:
         for _ in range(5):
             await email.deliver(NOTICE, TEXT, ADA)
 
@@ -99,6 +101,7 @@ def _busy(postmaster: Postmaster) -> None:
     postmaster.data_answer = "451 try again"
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "together"])
 @pytest.mark.parametrize(
     ("script", "answer"),
     [
@@ -113,21 +116,25 @@ def _busy(postmaster: Postmaster) -> None:
     ids=["no such user", "moved", "closed mailbox", "policy", "mailbox full", "spam", "busy"],
 )
 async def test_the_servers_answer_decides_and_the_connection_lives_on(
-    script: Callable[[Postmaster], None], answer: object
+    script: Callable[[Postmaster], None], answer: object, *, together: bool
 ) -> None:
-    postmaster = Postmaster()
+    postmaster = Postmaster(together=together)
     script(postmaster)
     async with office_of(postmaster) as office, _channel(office.port) as email:
         first = await email.deliver(NOTICE, TEXT, ADA)
         second = await email.deliver(NOTICE, TEXT, ADA)
 
-    assert [first, second] == [answer, answer]
-    assert len(office.servers) == 1
+        postmaster.rcpt_answer = postmaster.data_answer = "250 OK"
+        third = await email.deliver(NOTICE, TEXT, ADA)
+
+    assert [first, second, third] == [answer, answer, Delivered()]
+    assert len(office.servers) == len(postmaster.taken) == 1
 
 
-async def test_a_server_that_says_nothing_is_asked_again_later() -> None:
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "together"])
+async def test_a_server_that_says_nothing_is_asked_again_later(*, together: bool) -> None:
     async with (
-        office_of(Postmaster(silent=True)) as office,
+        office_of(Postmaster(silent=True, together=together)) as office,
         _channel(office.port, answer_timeout=0.2) as email,
     ):
         delivery = await email.deliver(NOTICE, TEXT, ADA)

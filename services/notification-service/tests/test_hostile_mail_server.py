@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 from common.database import Database
 from common.message import StateRecord, uuid7
-from notification_service.channels.mail import Email, MailServer
+from notification_service.channels.mail import Email
+from notification_service.channels.smtp import MailServer
 from notification_service.channels.stationery import Stationery
 from notification_service.domain.addresses import Digests
 from notification_service.domain.notices import Notice, Order
@@ -89,8 +90,10 @@ def message_ids(postmaster: Postmaster) -> list[str]:
         (Postmaster(rcpt_answer="451 4.7.1 greylisted"), ["put_off", "delivered"]),
         (Postmaster(data_answer="451 4.3.0 try again"), ["put_off", "delivered"]),
         (Postmaster(silent=True), ["put_off", "delivered"]),
+        (Postmaster(rcpt_answer="451 4.7.1 greylisted", together=True), ["put_off", "delivered"]),
+        (Postmaster(silent=True, together=True), ["put_off", "delivered"]),
     ],
-    ids=["grey list", "4xx after data", "hangs"],
+    ids=["grey list", "4xx after data", "hangs", "grey list, together", "hangs, together"],
 )
 async def test_a_server_that_comes_to_reason_gets_the_message_once(
     database: Database, hostile: Postmaster, log: list[str]
@@ -137,10 +140,11 @@ async def test_a_server_that_never_comes_to_reason_is_given_up(database: Databas
     assert await outcome(database) == ("FAILED", "gave_up_after_timeout", ["put_off"])
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "together"])
 async def test_a_server_that_drops_after_data_gets_the_same_message_id_again(
-    database: Database,
+    database: Database, *, together: bool
 ) -> None:
-    hostile = Postmaster(drops=3)
+    hostile = Postmaster(drops=3, together=together)
     async with office_of(hostile) as office, sending(database, office):
         order_id = await owe(database)
         await eventually(lambda: ended(database))

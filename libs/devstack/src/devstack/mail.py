@@ -24,6 +24,18 @@ class Sink:
         self._folder = folder
         self._numbers = count(1)
 
+    async def handle_EHLO(  # noqa: N802  aiosmtpd's name for it
+        self,
+        _server: SMTP,
+        session: Session,
+        _envelope: Envelope,
+        hostname: str,
+        offered: list[str],
+    ) -> list[str]:
+        """Offer what every mail server does, and aiosmtpd can: commands that come together."""
+        session.host_name = hostname
+        return [*offered[:-1], "250-PIPELINING", offered[-1]]
+
     async def handle_DATA(  # noqa: N802  aiosmtpd's name for it
         self, _server: SMTP, _session: Session, envelope: Envelope
     ) -> str:

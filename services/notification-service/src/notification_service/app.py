@@ -14,9 +14,10 @@ from common.process import Program, Service
 from common.relay import Relay
 
 from notification_service.api import ROUTERS, Parts
-from notification_service.channels.mail import Email, MailServer
+from notification_service.channels.mail import Email
 from notification_service.channels.merchants import Merchants
 from notification_service.channels.signing import Vault
+from notification_service.channels.smtp import MailServer
 from notification_service.channels.stationery import Stationery
 from notification_service.consumers import SUBSCRIPTION
 from notification_service.domain.addresses import Digests
