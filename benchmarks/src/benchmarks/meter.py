@@ -18,7 +18,11 @@ MIB = 1024 * 1024
 def cpu_seconds(rig: Rig) -> dict[str, float]:
     """Return user and system time so far by process; a server's children count with it."""
     pids = {**rig.stack.processes.pids, GENERATOR: os.getpid()}
-    return {name: _family_seconds(psutil.Process(pid), name) for name, pid in pids.items()}
+    return {
+        # the generator's children are what it measures
+        name: _own_seconds(psutil.Process(pid)) if name == GENERATOR else family_seconds(pid)
+        for name, pid in pids.items()
+    }
 
 
 def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
@@ -39,10 +43,9 @@ def resident_mib(rig: Rig) -> dict[str, float]:
     }
 
 
-def _family_seconds(process: psutil.Process, name: str) -> float:
+def family_seconds(pid: int) -> float:
     """Count the ended children too: a Postgres backend that ends leaves its time to its parent."""
-    if name == GENERATOR:  # its children are what it measures
-        return _own_seconds(process)
+    process = psutil.Process(pid)
     own = process.cpu_times()
     ended = own.children_user + own.children_system
     return ended + sum(map(_own_seconds, (process, *process.children(recursive=True))))
