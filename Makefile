@@ -91,6 +91,11 @@ bench-overload: bench-p11 ## offer twice what can be completed: what is taken mu
 bench-report: .venv/installed ## write the report of every figure that is kept in .local/bench
 	@$(PY) -m benchmarks --report
 
+compare: .venv/installed ## measure Pedido and its peers in turn, with the same orders (ARGS="--only dbos,celery --orders 300")
+	@$(PY) -m benchmarks.compare $(ARGS)
+
+bench-p7: compare ; @:
+
 invariants: .venv/installed ## check the running stack's invariants
 	@set -a; . .local/stack.env; set +a; $(PY) -m invariants
 
@@ -109,6 +114,7 @@ up: ## run the suite in containers
 lock: $(UV) ## pin every dependency anew
 	$(UV) lock --quiet
 	$(UV) export --quiet --frozen --all-groups --no-emit-workspace --no-header --output-file requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file benchmarks/peers/requirements.lock benchmarks/peers/requirements.in
 
 $(UV):
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Pedido needs Python 3.11 or newer as python3"; exit 1; }
@@ -122,4 +128,4 @@ $(UV):
 	@$(UV) pip install --quiet --python $(PY) --no-deps $(foreach member,$(MEMBERS),--editable $(member))
 	@touch $@
 
-.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick fuzz fuzz-api money format dev down bench bench-login bench-listeners bench-overload bench-report invariants asyncapi openapi images-check up lock
+.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick fuzz fuzz-api money format dev down bench bench-login bench-listeners bench-overload bench-report compare invariants asyncapi openapi images-check up lock

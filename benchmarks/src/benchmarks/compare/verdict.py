@@ -1,0 +1,87 @@
+"""The judge after each run: every order charged once, told once, and its stock taken once."""
+
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import asyncpg
+
+from benchmarks.driver import LoadError
+from benchmarks.rig import SKUS, STOCK
+
+ORDER = re.compile(rb"^X-(?:Pedido-)?Order: (\S+)", re.MULTILINE)
+NANOSECONDS = 1e9
+
+
+class Letters:
+    """The e-mails that came after a moment."""
+
+    def __init__(self, folder: Path, since: int) -> None:
+        """Look into the mail sink's folder, where names begin with nanoseconds."""
+        self._folder = folder
+        self._since = since
+        self._found: dict[str, int] = {}
+
+    def look(self) -> Collection[str]:
+        """Return the names of all that are there by now."""
+        for path in self._folder.glob("*.eml"):
+            if path.name not in self._found:
+                arrived = int(path.name.partition("-")[0])
+                if arrived >= self._since:
+                    self._found[path.name] = arrived
+        return self._found
+
+    @property
+    def last(self) -> float:
+        """When the last one came, in seconds of the wall clock."""
+        return max(self._found.values()) / NANOSECONDS
+
+    def judge(self, orders: Collection[str]) -> None:
+        """Refuse a run whose customers were not told exactly once each."""
+        told: Counter[str] = Counter()
+        for name in self.look():
+            found = ORDER.search((self._folder / name).read_bytes())
+            told[found[1].decode() if found else name] += 1
+        require("e-mails", told, Counter(dict.fromkeys(orders, 1)))
+
+
+async def judge(
+    database: asyncpg.Connection, ledger: Path, amounts: Mapping[str, int], units: int
+) -> None:
+    """Refuse a run that lost or doubled anything; amounts are what each order must pay."""
+    rows = await database.fetch("SELECT status, count(*) FROM orders GROUP BY status")
+    require("orders", dict(map(tuple, rows)), {"COMPLETED": len(amounts)})
+    charged(ledger, amounts)
+    stock = await database.fetchrow(
+        "SELECT sum(available)::bigint, sum(reserved)::bigint, min(available) >= 0 FROM stock"
+    )
+    require("stock", tuple(stock or ()), (len(SKUS) * STOCK - units, units, True))
+
+
+def charged(ledger: Path, amounts: Mapping[str, int]) -> None:
+    """Refuse unless the provider held and took each order's amount once."""
+    wanted = Counter(
+        (order, kind, amount)
+        for order, amount in amounts.items()
+        for kind in ("authorize", "capture")
+    )
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as book:
+        effects = book.execute("SELECT order_id, kind, amount FROM effects")
+        found = Counter(effect for effect in effects if effect[0] in amounts)
+    require("charges", found, wanted)
+
+
+def require(what: str, found: object, wanted: object) -> None:
+    """Raise LoadError unless both are the same."""
+    if found != wanted:
+        message = f"{what} are wrong: {_short(found, wanted)}"
+        raise LoadError(message)
+
+
+def _short(found: object, wanted: object) -> str:
+    if isinstance(found, Counter) and isinstance(wanted, Counter):
+        return f"{(wanted - found).total()} are missing, {(found - wanted).total()} are too many"
+    return f"{found} instead of {wanted}"
