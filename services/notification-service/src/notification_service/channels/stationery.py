@@ -1,10 +1,10 @@
 """Letters in every language: the words from TOML, laid out as text and as HTML."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
 
@@ -14,20 +14,23 @@ from notification_service.domain.words import Content, Language, Text
 
 FOLDER = Path(__file__).parent / "templates"
 
+Phrase: TypeAlias = Callable[..., str]
+"""Words with their gaps filled in."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Words:
     """One kind of letter in one language."""
 
-    subject: Template
-    news: tuple[Template, ...]
+    subject: Phrase
+    news: tuple[Phrase, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Speech:
     """Everything that we can say in one language."""
 
-    frame: Mapping[str, Template]
+    frame: Mapping[str, Phrase]
     kinds: Mapping[str, _Words]
 
 
@@ -61,13 +64,13 @@ class Stationery:
         speech = self._speeches[language]
         said = speech.kinds[content.kind]
         paid = words.money(content.money, language) if content.money else ""
-        subject = said.subject.render(money=paid)
+        subject = said.subject(money=paid)
         values = {
             "language": language,
             "subject": subject,
             "greeting": _greeting(speech, content.name),
-            "news": [paragraph.render(money=paid) for paragraph in said.news],
-            "footer": speech.frame["footer"].render(),
+            "news": [paragraph(money=paid) for paragraph in said.news],
+            "footer": speech.frame["footer"](),
             **_order_values(speech, content.order, language),
         }
         return Text(subject, self._text.render(values), self._html.render(values))
@@ -76,8 +79,8 @@ class Stationery:
 def _greeting(speech: _Speech, name: str | None) -> str:
     called = words.greeted(name)
     if called is None:
-        return speech.frame["greeting"].render()
-    return speech.frame["greeting_by_name"].render(name=called)
+        return speech.frame["greeting"]()
+    return speech.frame["greeting_by_name"](name=called)
 
 
 def _order_values(speech: _Speech, order: Order | None, language: Language) -> Mapping[str, Any]:
@@ -86,7 +89,7 @@ def _order_values(speech: _Speech, order: Order | None, language: Language) -> M
     date = words.placed_on(order.order_id, language)
     heading = speech.frame["order_of" if date else "order"]
     return {
-        "order": heading.render(order_id=order.order_id, date=date),
+        "order": heading(order_id=order.order_id, date=date),
         "lines": [
             {
                 "quantity": line.quantity,
@@ -97,7 +100,7 @@ def _order_values(speech: _Speech, order: Order | None, language: Language) -> M
             }
             for line in order.lines
         ],
-        "total_label": speech.frame["total"].render(),
+        "total_label": speech.frame["total"](),
         "total": words.money(order.total, language),
     }
 
@@ -106,12 +109,21 @@ def _read(env: Environment, language: Language) -> _Speech:
     tables = tomllib.loads((FOLDER / f"{language}.toml").read_text())
     frame = tables.pop("frame")
     return _Speech(
-        {name: env.from_string(text) for name, text in frame.items()},
+        {name: _phrase(env, text) for name, text in frame.items()},
         {
             kind: _Words(
-                env.from_string(table["subject"]),
-                tuple(env.from_string(paragraph) for paragraph in table["news"]),
+                _phrase(env, table["subject"]),
+                tuple(_phrase(env, paragraph) for paragraph in table["news"]),
             )
             for kind, table in tables.items()
         },
     )
+
+
+def _phrase(env: Environment, source: str) -> Phrase:
+    """Compile a phrase; one without gaps is rendered once, for most of them have none."""
+    template = env.from_string(source)
+    if "{" in source:
+        return template.render
+    words = template.render()
+    return lambda **_gaps: words
