@@ -193,6 +193,31 @@ async def test_many_orders_are_one_batch(database: Database) -> None:
     assert owed == 400
 
 
+async def test_merchants_that_listen_are_told_of_all_that_happens(database: Database) -> None:
+    await hear(database, story(uuid7(), uuid7()))
+    async with database.transaction() as tx:
+        await tx.execute(
+            """
+            INSERT INTO endpoints (endpoint_id, url, description, types, secret, created_at)
+            VALUES ($1, 'https://shop.example/hooks', '', '{}', '', now() - interval '1 hour')
+            """,
+            uuid7(),
+        )
+    heard = story(uuid7(), uuid7())
+
+    await hear(database, heard)
+    await hear(database, heard)
+
+    async with database.transaction() as tx:
+        told = await tx.fetch("SELECT type FROM deliveries ORDER BY seq")
+    assert [row["type"] for row in told] == [
+        "order.placed",
+        "order.confirmed",
+        "order.cancelled",
+        "order.refunded",
+    ]
+
+
 async def test_a_customer_is_welcomed_once(database: Database) -> None:
     customer_id = uuid7()
     told = [

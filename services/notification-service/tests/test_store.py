@@ -162,8 +162,10 @@ async def test_an_outcome_is_written_once(database: Database) -> None:
     async with database.transaction() as tx:
         first = await letters.save_settlements(tx, [sent(letter)])
         second = await letters.save_settlements(tx, [sent(letter)])
+        logged = await reads.list_attempts(tx, letter.notice_id)
 
     assert (first, second) == ({letter.notice_id}, set())
+    assert [row["outcome"] for row in logged] == ["delivered"]
 
 
 async def test_a_notice_put_off_is_not_due_before_its_time(database: Database) -> None:

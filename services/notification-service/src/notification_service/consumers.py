@@ -46,13 +46,21 @@ DECISIONS: Decisions[Desk] = {
 }
 
 
+_OWING = tuple(DECISIONS.keys() - {OrderPlaced, OrderLinesAmended, OrderCompleted, OrderDelivered})
+"""What a customer is told of, once: whether they are told already has to be known."""
+
+
 async def _load(tx: Transaction, batch: Sequence[Received]) -> Desk:
-    order_ids = {UUID(message.event.key()) for message in batch}
-    return Desk(
-        orders=await notice_store.find_orders(tx, order_ids),
-        amended=await notice_store.find_amendments(tx, order_ids),
-        notices=await notice_store.find_notices(tx, order_ids),
+    return await notice_store.load_desk(
+        tx,
+        placed=_orders_of(batch, OrderPlaced),
+        amended=_orders_of(batch, OrderLinesAmended),
+        owed=_orders_of(batch, *_OWING),
     )
+
+
+def _orders_of(batch: Sequence[Received], *kinds: type[Event]) -> list[UUID]:
+    return [UUID(message.event.key()) for message in batch if isinstance(message.event, kinds)]
 
 
 async def _save(tx: Transaction, desk: Desk) -> None:
@@ -62,7 +70,7 @@ async def _save(tx: Transaction, desk: Desk) -> None:
         await notice_store.add_amendments(tx, desk.new_amendments)
     if desk.new_notices:
         await notice_store.add_notices(tx, desk.new_notices)
-    if desk.new_orders or desk.new_notices:
+    if desk.new_notices:
         tx.ring(SENDING_BELL)
     if desk.happened:
         await delivery_store.add_deliveries(tx, desk.happened)

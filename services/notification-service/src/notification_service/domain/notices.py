@@ -98,6 +98,8 @@ class Desk:
     orders: set[UUID] = field(default_factory=set)
     amended: set[UUID] = field(default_factory=set)
     notices: set[NoticeKey] = field(default_factory=set)
+    merchants_listen: bool = True
+    """Whether any endpoint is there to be told of what happens."""
     new_orders: list[Order] = field(default_factory=list)
     new_amendments: list[Amendment] = field(default_factory=list)
     new_notices: list[Notice] = field(default_factory=list)
@@ -110,9 +112,10 @@ class Desk:
         said: Sequence[Said],  # noqa: ARG002
     ) -> None:
         """Fold one decision in, and remember what merchants are told of it."""
-        happening = happening_of(message.event, message.occurred_at)
-        if happening is not None:
-            self.happened.append(happening)
+        if self.merchants_listen:
+            happening = happening_of(message.event, message.occurred_at)
+            if happening is not None:
+                self.happened.append(happening)
         for change in changes:
             if isinstance(change, Order):
                 self.orders.add(change.order_id)

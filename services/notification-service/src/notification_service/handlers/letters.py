@@ -31,7 +31,6 @@ async def settle_letters(
     async with database.transaction() as tx:
         written = await letter_store.save_settlements(tx, settlements)
         standing = [each for each in settlements if each.notice_id in written]
-        await letter_store.add_attempts(tx, [each for each in standing if each.outcome])
         bounced = {digests.of(each.bounced): each.reason or "" for each in standing if each.bounced}
         if bounced:
             await letter_store.add_suppressions(tx, bounced)

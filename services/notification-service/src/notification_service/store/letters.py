@@ -111,45 +111,43 @@ def _offer(stored: str | None) -> tuple[AskedLine, ...]:
 
 
 async def save_settlements(tx: Transaction, settlements: Sequence[Settlement]) -> set[UUID]:
-    """Write outcomes where the lease still stands; answers the notices that were written."""
+    """Write outcomes and log what was tried, where the lease still stands.
+
+    Answers the notices that were written.
+    """
     ordered = sorted(settlements, key=lambda settlement: settlement.notice_id)
     rows = await tx.fetch(
         """
-        WITH outcome AS MATERIALIZED (
-            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::interval[])
-                       AS o (id, token, status, error, delay)
+        WITH settled AS MATERIALIZED (
+            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::interval[],
+                                 $6::text[]) AS s (id, token, status, error, delay, outcome)
         ), locked AS MATERIALIZED (
-            SELECT n.id FROM notifications n JOIN outcome o USING (id)
-             WHERE n.lease_token = o.token AND n.status = 'PENDING'
+            SELECT n.id FROM notifications n JOIN settled s USING (id)
+             WHERE n.lease_token = s.token AND n.status = 'PENDING'
              ORDER BY n.id FOR UPDATE OF n
+        ), written AS (
+            UPDATE notifications n
+               SET status = s.status, error = s.error, due_at = now() + s.delay,
+                   lease_token = NULL,
+                   settled_at = CASE WHEN s.status = 'PENDING' THEN NULL ELSE now() END
+              FROM settled s JOIN locked USING (id)
+             WHERE n.id = s.id
+            RETURNING n.id
+        ), logged AS (
+            INSERT INTO attempts (notice_id, outcome, code)
+            SELECT id, outcome, error FROM settled JOIN written USING (id)
+             WHERE outcome IS NOT NULL
         )
-        UPDATE notifications n
-           SET status = o.status, error = o.error, due_at = now() + o.delay, lease_token = NULL,
-               settled_at = CASE WHEN o.status = 'PENDING' THEN NULL ELSE now() END
-          FROM outcome o JOIN locked USING (id)
-         WHERE n.id = o.id
-        RETURNING n.id
+        SELECT id FROM written
         """,
         [settlement.notice_id for settlement in ordered],
         [settlement.token for settlement in ordered],
         [settlement.status for settlement in ordered],
         [settlement.reason for settlement in ordered],
         [settlement.delay for settlement in ordered],
+        [settlement.outcome for settlement in ordered],
     )
     return {row["id"] for row in rows}
-
-
-async def add_attempts(tx: Transaction, settlements: Sequence[Settlement]) -> None:
-    """Note in the delivery log what was tried."""
-    await tx.execute(
-        """
-        INSERT INTO attempts (notice_id, outcome, code)
-        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[])
-        """,
-        [settlement.notice_id for settlement in settlements],
-        [settlement.outcome for settlement in settlements],
-        [settlement.reason for settlement in settlements],
-    )
 
 
 async def find_bounced(tx: Transaction, digests: Sequence[bytes]) -> set[bytes]:

@@ -1,36 +1,52 @@
 """Orders and the notices that their customers are owed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 import orjson
 from common.database import Transaction
 from common.message import uuid7
 
-from notification_service.domain.notices import Amendment, Notice, NoticeKey, Order
+from notification_service.domain.notices import Amendment, Desk, Notice, Order
 from notification_service.messages import AskedLine, OrderLine
 
 
-async def find_orders(tx: Transaction, order_ids: Collection[UUID]) -> set[UUID]:
+async def load_desk(
+    tx: Transaction,
+    *,
+    placed: Sequence[UUID],
+    amended: Sequence[UUID],
+    owed: Sequence[UUID],
+) -> Desk:
+    """Find in one statement what is known of a batch's orders, each as far as it is asked for."""
     rows = await tx.fetch(
-        "SELECT order_id FROM orders WHERE order_id = ANY($1::uuid[])", list(order_ids)
+        """
+        SELECT 'order' AS known, order_id, NULL AS kind, NULL AS subject
+          FROM orders WHERE order_id = ANY($1::uuid[])
+         UNION ALL
+        SELECT 'amendment', order_id, NULL, NULL
+          FROM amendments WHERE order_id = ANY($2::uuid[])
+         UNION ALL
+        SELECT 'notice', order_id, kind, subject
+          FROM notifications WHERE order_id = ANY($3::uuid[])
+         UNION ALL
+        SELECT 'merchant', NULL, NULL, NULL
+         WHERE EXISTS (SELECT FROM endpoints WHERE status = 'ACTIVE')
+        """,
+        placed,
+        amended,
+        owed,
     )
-    return {row["order_id"] for row in rows}
-
-
-async def find_amendments(tx: Transaction, order_ids: Collection[UUID]) -> set[UUID]:
-    rows = await tx.fetch(
-        "SELECT order_id FROM amendments WHERE order_id = ANY($1::uuid[])", list(order_ids)
+    return Desk(
+        orders={row["order_id"] for row in rows if row["known"] == "order"},
+        amended={row["order_id"] for row in rows if row["known"] == "amendment"},
+        notices={
+            (row["order_id"], row["kind"], row["subject"])
+            for row in rows
+            if row["known"] == "notice"
+        },
+        merchants_listen=any(row["known"] == "merchant" for row in rows),
     )
-    return {row["order_id"] for row in rows}
-
-
-async def find_notices(tx: Transaction, order_ids: Collection[UUID]) -> set[NoticeKey]:
-    rows = await tx.fetch(
-        "SELECT order_id, kind, subject FROM notifications WHERE order_id = ANY($1::uuid[])",
-        list(order_ids),
-    )
-    return {(row["order_id"], row["kind"], row["subject"]) for row in rows}
 
 
 async def add_orders(tx: Transaction, orders: Sequence[Order]) -> None:
