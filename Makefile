@@ -81,7 +81,7 @@ down: .venv/installed ## stop what `make dev` started
 bench: .venv/installed ## measure throughput, latency, CPU and memory per order
 	@$(PY) -m benchmarks $(ARGS)
 
-bench-p%: .venv/installed ## measure one row: bench-p1 … bench-p17 (ARGS=--resume makes the runs that are missing)
+bench-p%: .venv/installed ## measure one row: bench-p1 … bench-p18 (ARGS=--resume makes the runs that are missing)
 	@$(PY) -m benchmarks P$* $(ARGS)
 
 bench-login: bench-p16 ## measure what 20 parallel logins cost those who order

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from benchmarks import idle, latency, listeners, overload, storm, throughput
+from benchmarks import idle, latency, listeners, overload, scaling, storm, throughput
 from benchmarks.measurement import Found, Measurement, Size
 from benchmarks.rig import Rig
 
@@ -42,6 +42,12 @@ MEASUREMENTS = (
     ),
     Measurement((idle.ROW,), idle.measure, lambda size: 20 + size.seconds, Size(seconds=20)),
     Measurement((storm.ROW,), _login_storm, lambda size: 30 + 2 * size.seconds, runs=1),
+    Measurement(
+        (scaling.ROW,),
+        scaling.measure,
+        lambda size: 90 + size.seconds + size.orders / 100,
+        runs=1,
+    ),
     Measurement((listeners.ROW,), _live_streams, lambda size: 40 + size.seconds, runs=1),
 )
 BY_ID = {row.id: each for each in MEASUREMENTS for row in each.rows}
