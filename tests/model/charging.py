@@ -20,6 +20,7 @@ from payment_service.domain.settling import settle
 from payment_service.gateway.client import Client
 from payment_service.gateway.provider import Provider as Carrier
 
+from tests.model.mail import Mail
 from tests.model.participant import Participant
 from tests.model.provider import Call, Mood, Provider
 from tests.model.rows import PaymentRows
@@ -49,6 +50,7 @@ class Till:
     payment: Participant
     rows: PaymentRows
     provider: Provider
+    mail: Mail
     leases: int = 0
     errands: list[Errand] = field(default_factory=list)
     """Leased and not called yet."""
@@ -151,7 +153,7 @@ class Till:
         """Say whether a call may arrive that so many looks have not seen.
 
         A capture finds out what became of its intent, but a charge would be a second one: it may
-        come only after the closing, when one more look, or its own worker, gives it away.
+        come only after the closing, when one more look, its own worker, or a webhook gives it away.
         """
         errand = late.errand
         if late.looks < LOOKS or errand.operation.kind is Kind.CAPTURE:
@@ -159,7 +161,8 @@ class Till:
         answered = self.rows.payments[errand.order_id].answered
         is_last = errand.number == self.numbers[errand.order_id]
         is_charge = errand.operation.kind is Kind.AUTHORIZE
-        return answered and is_charge and is_last and (heard or late.looks == LOOKS)
+        noticed = heard or late.looks == LOOKS or self.mail.registered
+        return answered and is_charge and is_last and noticed
 
 
 def _errand(payment: Payment, now: datetime) -> Errand:

@@ -54,6 +54,8 @@ class Provider:
     kept: dict[str, tuple[Call, Reply]] = field(default_factory=dict)
     late: list[Call] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
+    told: list[Body] = field(default_factory=list)
+    """What became of intents and refunds, as webhooks tell it."""
 
     async def post(self, path: str, form: Form, key: str) -> Reply:
         """Carry a call out as the mood has it."""
@@ -121,7 +123,7 @@ class Provider:
             self._refuse_first(intent, f"{identity}:cancel")
             intent = intent.cancelled(None)
         self.intents[identity] = intent
-        return intent.json()
+        return self._tell(intent)
 
     def _authorise(self, form: Form) -> Body:
         metadata = {name: form[f"metadata[{name}]"] for name in ("order_id", "payment_id")}
@@ -136,6 +138,7 @@ class Provider:
         code = script_of(intent.payment_method).decline_code
         after = intent.authorised() if code is None else intent.declined(code)
         self.intents[after.id] = after
+        self._tell(after)
         if code is not None:
             raise refusals.declined(code, after.json())
         return after.json()
@@ -151,10 +154,14 @@ class Provider:
             intent_id=intent.id,
             amount=amount,
             currency=intent.currency,
-            metadata={"refund_id": refund_id},
+            metadata={**intent.metadata, "refund_id": refund_id},
         )
         self.refunds.append(refund)
-        return refund.json()
+        return self._tell(refund)
+
+    def _tell(self, about: Intent | Refund) -> Body:
+        self.told.append(about.json())
+        return self.told[-1]
 
     def _refuse_first(self, intent: Intent, effect: str) -> None:
         if intent.payment_method == STUBBORN and effect not in self.refused:

@@ -44,6 +44,8 @@ class Mishap(StrEnum):
     DISCARDED = "an answer to a closing is thrown away for good"
     FORGOTTEN = "a charge is on its way for so long that two looks don't see it"
     MOODY = "the provider answers badly, or not"
+    TOLD = "the provider tells of what it did by webhooks"
+    UNTRUE = "a webhook tells of another amount"
 
 
 MOODS = tuple(Mood)
@@ -54,6 +56,7 @@ _OFTEN = {
     Mishap.DISCARDED: 0.3,
     Mishap.FORGOTTEN: 0.4,
     Mishap.MOODY: 0.3,
+    Mishap.UNTRUE: 0.3,
 }
 
 
@@ -70,6 +73,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         self.ranks = defaultdict(self.chance.random)
+        self.world.mail.registered = Mishap.TOLD in self.mishaps
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
@@ -134,6 +138,8 @@ class Schedule:
             yield "settle", partial(till.settle, report, self.world.tick())
         for late in till.late:
             yield "late", partial(self._arrive, late)
+        for number in self.world.mail.waiting():
+            yield "provider tells", partial(self._tell, number)
 
     def _hear(self, service: Participant, stream: Stream) -> None:
         if service is self.world.order and self._befalls(Mishap.DISCARDED):
@@ -163,6 +169,14 @@ class Schedule:
             return
         moody = self._befalls(Mishap.MOODY)
         self.world.till.call(errand, self.chance.choice(MOODS) if moody else Mood.ANSWERS)
+
+    def _tell(self, number: int) -> None:
+        """Bring an event that nobody brought yet, and perhaps an old one once more."""
+        self.world.mail.bring(number)
+        if self._befalls(Mishap.AGAIN):
+            self.world.mail.bring(self.chance.choice(sorted(self.world.mail.brought)))
+        if self._befalls(Mishap.UNTRUE):
+            self.world.mail.mislead(number)
 
     def _arrive(self, late: Late) -> None:
         self.world.till.arrive(late, self.world.tick(), heard=self.chance.random() < 0.5)

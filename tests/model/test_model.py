@@ -228,6 +228,17 @@ class Saga(RuleBasedStateMachine):
         till.settle(report, self.world.tick())
         till.reports.append(report)
 
+    @rule(number=PICK)
+    @precondition(lambda self: self.world.provider.told)
+    def tell(self, number: int) -> None:
+        """Bring a webhook: a new one, or one that came long ago."""
+        self.world.mail.bring(number % len(self.world.provider.told))
+
+    @rule(number=PICK)
+    @precondition(lambda self: self.world.provider.told)
+    def tell_untruly(self, number: int) -> None:
+        self.world.mail.mislead(number % len(self.world.provider.told))
+
     @rule()
     @precondition(lambda self: self.world.till.reports)
     def crash_before_settling(self) -> None:

@@ -41,6 +41,7 @@ from payment_service.consumers import DECISIONS as PAYMENT
 from payment_service.domain.answers import Errand
 
 from tests.model.charging import LOOKS, Till
+from tests.model.mail import Mail
 from tests.model.orders import PATIENCE, OrderRows
 from tests.model.participant import Participant
 from tests.model.provider import Mood, Provider
@@ -69,7 +70,8 @@ class World:
         self.payment = Participant("payment", PAYMENT, self.payments, self.topics)
         self.notification = Participant("notification", NOTIFICATION, self.notices, self.topics)
         self.services = (self.order, self.inventory, self.payment, self.notification)
-        self.till = Till(self.payment, self.payments, self.provider)
+        self.mail = Mail(self.payments, self.provider.told)
+        self.till = Till(self.payment, self.payments, self.provider, self.mail)
         self.partial = partial
         self.lines: dict[UUID, tuple[OrderLine, ...]] = {}
         """What is ordered, or what was taken of it."""
@@ -281,6 +283,8 @@ class World:
         """Lose payment's database, and read all topics from the beginning."""
         self.payments.payments.clear()
         self.payments.due.clear()
+        self.mail.counted.clear()
+        self.mail.forgetful = True
         self.payment.rewind()
         self.payment.inbox.clear()
 
