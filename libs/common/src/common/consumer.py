@@ -1,6 +1,6 @@
 """Kafka → the shell → offsets: the only module that knows FastStream.
 
-One subscriber for all of a service's topics, one poll = one transaction = one offset commit.
+One subscriber for all of a service's topics, one poll = one transaction; the offsets follow it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
@@ -29,8 +29,8 @@ from common.dead_letter import Record
 from common.deciding import Subscription
 from common.due import pause, wait_either
 from common.errors import Contended, Flood, Unavailable
-from common.failpoint import failpoint
 from common.message import State
+from common.offsets import Offsets
 from common.parked import Patience
 from common.settings import KafkaSettings
 from common.shell import Shell
@@ -41,12 +41,16 @@ _BATCH_TIMEOUT_MS = 10
 """FastStream sleeps it again after an empty poll: longer would slow each hop at rest."""
 _POLL_MS = 1000
 """What a poll really waits, unless records come: an empty one costs as much as a full one."""
+_COMPANY = 0.005
+"""Seconds that a poll's first records wait for others: one costs as much as a batch of ten."""
 _PATIENCE_PER_RECORD, _MOST_PATIENCE = 0.0001, 0.02
 """Seconds: under load the next poll waits a little, so that batches grow and each costs less."""
 _LOOK = timedelta(seconds=5)
 """Between looks at lag, halts and the watchdog."""
 _A_DAY_MS = 86_400_000
 """A batch waits as long as the database is away; heartbeats, not polls, show that we live."""
+
+_Polled: TypeAlias = dict[TopicPartition, list[ConsumerRecord[Any, Any]]]
 
 _log = telemetry.get_logger()
 
@@ -57,8 +61,8 @@ class _Records(AIOKafkaConsumer):
     owner: Consumer[Any]
 
     async def getmany(
-        self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
-    ) -> dict[TopicPartition, list[ConsumerRecord[bytes | None, bytes | None]]]:
+        self, *_: TopicPartition, timeout_ms: int = 0, max_records: int = 1
+    ) -> _Polled:
         """Poll; partitions of which this database knows less than the group are never read."""
         try:
             await self.owner.admit(self)
@@ -66,9 +70,24 @@ class _Records(AIOKafkaConsumer):
             _log.warning("partitions wait for the database", reason=str(error))
             await asyncio.sleep(_POLL_MS / 1000)
             return {}
-        polled: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await super().getmany(
-            *partitions, timeout_ms=max(timeout_ms, _POLL_MS), max_records=max_records
-        )
+        polled = await self._admitted(max(timeout_ms, _POLL_MS), max_records)
+        if polled:
+            await asyncio.sleep(_COMPANY)
+            for partition, records in (await self._company(polled, max_records)).items():
+                polled.setdefault(partition, []).extend(records)
+        return polled
+
+    async def _company(self, polled: _Polled, most: int) -> _Polled:
+        """Poll what has come meanwhile: a fetch ends with the first record, and that was early."""
+        room = most - sum(map(len, polled.values()))
+        try:
+            return await self._admitted(0, room) if room else {}
+        except KafkaError as error:  # the next poll meets it again; those in hand come only once
+            _log.warning("poll failed", reason=type(error).__name__)
+            return {}
+
+    async def _admitted(self, timeout_ms: int, most: int) -> _Polled:
+        polled: _Polled = await super().getmany(timeout_ms=timeout_ms, max_records=most)
         for partition in polled.keys() - self.owner.admitted:  # a rebalance came in between
             self.seek(partition, polled.pop(partition)[0].offset)
         return polled
@@ -99,7 +118,7 @@ class Consumer(Generic[S]):
         self._admitted: frozenset[TopicPartition] = frozenset()
         self._withheld: set[TopicPartition] = set()
         self._measured: set[TopicPartition] = set()
-        self._next: dict[TopicPartition, int] = {}
+        self._offsets = Offsets(kafka.topic_prefix)
         self._last_record = self._behind_since = time.monotonic()
         self._client: _Records | None = None
 
@@ -109,12 +128,15 @@ class Consumer(Generic[S]):
         if broker is None:
             return
         try:
-            while not stop.is_set():
-                await wait_either(stop, self._database, halts.BELL, _LOOK)
-                await self._look()
+            async with asyncio.TaskGroup() as beside:
+                beside.create_task(self._offsets.follow(stop))
+                while not stop.is_set():
+                    await wait_either(stop, self._database, halts.BELL, _LOOK)
+                    await self._look()
         finally:
             self._stop.set()
             async with self._hand:
+                await self._offsets.commit()
                 await broker.stop()
 
     async def _start(self, stop: asyncio.Event) -> KafkaBroker | None:
@@ -162,6 +184,7 @@ class Consumer(Generic[S]):
             batch_timeout_ms=_BATCH_TIMEOUT_MS,
             max_records=self.kafka.consumer_max_records,
             partition_assignment_strategy=(RangePartitionAssignor,),
+            listener=self._offsets,
             session_timeout_ms=int(self.kafka.consumer_session_timeout.total_seconds() * 1000),
             max_poll_interval_ms=_A_DAY_MS,
             parser=_untouched_message,
@@ -175,7 +198,7 @@ class Consumer(Generic[S]):
         unpacking.forgive()
         client = _Records(**(builder.keywords | arguments))
         client.owner = self
-        self._client = client
+        self._client = self._offsets.client = client
         return client
 
     async def _on_batch(self, records: Sequence[ConsumerRecord[Any, Any]]) -> None:
@@ -185,48 +208,26 @@ class Consumer(Generic[S]):
             if self._stop.is_set() or client is None:
                 return
             await self._resumed()
-            started = self._last_record = time.monotonic()
+            self._last_record = time.monotonic()
             batch = [unpacking.record_of(each, self.kafka.topic_prefix) for each in records]
             await self._handle(batch)
             self._last_record = time.monotonic()
-            if self._stop.is_set() and not self._handled(batch):
-                return
-            failpoint("consumer.committing")
-            await self._commit(client, batch)
-            failpoint("consumer.committed")
-            telemetry.BATCH_SIZE.observe(len(batch))
-            telemetry.BATCH_DURATION.observe(time.monotonic() - started)
         await asyncio.sleep(min(_MOST_PATIENCE, len(batch) * _PATIENCE_PER_RECORD))
 
     async def _handle(self, batch: Sequence[Record]) -> None:
+        began = time.monotonic()
         try:
-            if await self.shell.handle(batch, self._stop):
-                self._note(batch)
+            if not await self.shell.handle(batch, self._stop):
+                return
+            self._offsets.note(batch)
         except Flood as flood:
-            self._note(batch)
+            self._offsets.note(batch)
             await self.halt(str(flood))
         except Exception:  # never expected: the offsets stay, and the process begins anew
             _log.exception("the shell failed, ending the process")
             os._exit(1)
-
-    def _note(self, batch: Sequence[Record]) -> None:
-        for record in batch:
-            self._next[self._tp(record)] = record.offset + 1
-
-    def _handled(self, batch: Sequence[Record]) -> bool:
-        return all(self._next.get(self._tp(record), 0) > record.offset for record in batch)
-
-    async def _commit(self, client: AIOKafkaConsumer, batch: Sequence[Record]) -> None:
-        owned = client.assignment()
-        offsets = {tp: self._next[tp] for tp in {self._tp(record) for record in batch} & owned}
-        try:
-            await client.commit(offsets)
-        except (CommitFailedError, IllegalStateError, KafkaError) as error:
-            # Whoever reads these again finds them in the inbox.
-            _log.warning("offsets not committed", reason=type(error).__name__)
-
-    def _tp(self, record: Record) -> TopicPartition:
-        return TopicPartition(self.kafka.topic_prefix + record.topic, record.partition)
+        telemetry.BATCH_SIZE.observe(len(batch))
+        telemetry.BATCH_DURATION.observe(time.monotonic() - began)
 
     async def admit(self, client: AIOKafkaConsumer) -> None:
         """Withhold new partitions whose offset is ahead of this database: it was restored."""
@@ -242,7 +243,7 @@ class Consumer(Generic[S]):
         for partition in new:
             committed = await client.committed(partition) or 0
             stands = known.get(self._logical(partition), 0)
-            self._next[partition] = stands
+            self._offsets.next[partition] = stands
             if committed > stands:
                 _log.error(
                     "the database is behind the group's offset: partition not read, run rewind",
@@ -334,7 +335,7 @@ class Consumer(Generic[S]):
         ends = await client.end_offsets(list(readable))
         total = 0
         for partition, end in ends.items():
-            lag = max(0, end - max(self._next[partition], begins[partition]))
+            lag = max(0, end - max(self._offsets.next[partition], begins[partition]))
             telemetry.CONSUMER_LAG.labels(partition.topic, partition.partition).set(lag)
             total += lag
         return total

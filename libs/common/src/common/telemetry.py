@@ -230,7 +230,7 @@ OUTBOX_DELAY = _histogram("outbox_relay_delay_seconds", "From append to acknowle
 OUTBOX_LEADER = _gauge("outbox_relay_leader", "Shards that this process relays")
 CONSUMED = _counter("consumer_messages_total", "Records by outcome", "topic", "type", "result")
 BATCH_SIZE = _histogram("consumer_batch_size", "Records of one transaction", buckets=_SIZES)
-BATCH_DURATION = _histogram("consumer_processing_seconds", "From poll to offset commit")
+BATCH_DURATION = _histogram("consumer_processing_seconds", "From poll to the database's commit")
 EVENT_AGE = _histogram("consumer_event_age_seconds", "Age of an event when handled", buckets=_SLOW)
 CONSUMER_LAG = _gauge("consumer_lag_records", "Records not yet taken", "topic", "partition")
 CONSUMER_WITHHELD = _gauge("consumer_withheld_partitions", "Not read: the database is behind them")
