@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import httpx2
 import pytest
 import pytest_asyncio
 import uvicorn
-from common import head
+from common import edge, head
 from common.edge import BODY_LIMIT
 from common.head import HEAD_LIMIT, BoundedHead
 from common.health import Health
 from common.http import Body, Router, create_app
 from common.settings import ServiceSettings
+from typing_extensions import override
 
 router = Router()
 
@@ -25,8 +29,8 @@ async def take(body: Note) -> int:
     return len(body.text)
 
 
-@pytest_asyncio.fixture
-async def port() -> AsyncIterator[int]:
+@asynccontextmanager
+async def serving(protocol: type[BoundedHead]) -> AsyncIterator[int]:
     app = create_app(
         title="Notes",
         service="note-service",
@@ -34,7 +38,7 @@ async def port() -> AsyncIterator[int]:
         health=Health(),
         routers=[router],
     )
-    config = uvicorn.Config(app, port=0, http=BoundedHead, log_config=None, lifespan="off")
+    config = uvicorn.Config(app, port=0, http=protocol, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     async with asyncio.timeout(20):
@@ -43,6 +47,12 @@ async def port() -> AsyncIterator[int]:
     yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     await serving
+
+
+@pytest_asyncio.fixture
+async def port() -> AsyncIterator[int]:
+    async with serving(BoundedHead) as port:
+        yield port
 
 
 HEAD = b"POST /api/v1/notes HTTP/1.1\r\nHost: n\r\nContent-Type: application/json\r\n"
@@ -136,3 +146,40 @@ async def test_an_answer_may_take_longer_than_a_head(
 
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
     writer.close()
+
+
+class Busy(BoundedHead):
+    """As if a turn of the loop took longer than the bound."""
+
+    @override
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/api/v1/notes", 503), ("/api/v1/health/live", 200), ("/metrics", 200), ("/ops/v1/x", 404)],
+)
+async def test_what_waited_too_long_for_its_turn_is_shed_but_for_who_looks_after_us(
+    monkeypatch: pytest.MonkeyPatch, path: str, status: int
+) -> None:
+    monkeypatch.setattr(edge, "LATE", 0.05)
+
+    async with serving(Busy) as port, httpx2.AsyncClient() as http:
+        answers = [await http.get(f"http://127.0.0.1:{port}{path}") for _ in range(2)]
+
+    assert {answer.status_code for answer in answers} == {status}
+    if status == 503:
+        assert answers[0].json()["code"] == "overloaded"
+        assert answers[0].headers["retry-after"] == "1"
+        assert "connection" not in answers[0].headers
+
+
+async def test_what_is_handled_at_once_is_not_shed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "LATE", 0.05)
+
+    async with serving(BoundedHead) as port, httpx2.AsyncClient() as http:
+        answer = await http.post(f"http://127.0.0.1:{port}/api/v1/notes", json={"text": "x"})
+
+    assert answer.status_code == 200

@@ -11,6 +11,7 @@ import asyncpg
 import httpx2
 import pytest
 import pytest_asyncio
+from order_service.intake import Intake
 
 from tests.support.live import LiveShop, open_live
 from tests.support.postgres import Databases
@@ -141,6 +142,41 @@ async def test_a_database_that_does_not_answer_sheds_in_time_and_stores_only_wha
         assert took < 5
         queued = [row["customer_id"] for row in await live.rows("SELECT customer_id FROM orders")]
         assert set(queued) == {customer.id}
+
+
+async def test_while_the_next_in_the_queue_waits_too_long_newcomers_are_refused_unread(
+    databases: Databases, admin: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    async with open_live(databases, intake_delay=timedelta(milliseconds=100)) as live:
+        await live.sell(("TEA", 250))
+        customer = live.caller()
+        intake = live.app.state.parts.intake
+        async with asyncio.TaskGroup() as group, admin.transaction():
+            await admin.execute("LOCK TABLE order_lines")
+            begun = group.create_task(place(live, customer))
+            await eventually(lambda: locked_out(live))
+            queued = group.create_task(place(live, customer))
+
+            await eventually(lambda: late(intake))
+            json = {"content-type": "application/json"}
+            shed = await live.http.post("/orders", content=b"neither JSON nor token", headers=json)
+            read = await live.http.get("/products")
+        later = await place(live, customer)
+
+    assert_shed(shed)
+    assert read.status_code == 200
+    assert [begun.result().status_code, queued.result().status_code] == [202, 202]
+    assert later.status_code == 202
+
+
+async def locked_out(live: LiveShop) -> bool:
+    return bool(await live.rows("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+
+
+async def late(intake: Intake) -> bool:
+    """Tell whether somebody has waited for longer than the 100 ms that are allowed."""
+    now = asyncio.get_running_loop().time()
+    return bool(intake._queue) and now - intake._queue[0].queued_at > 0.1
 
 
 async def test_an_order_that_was_shed_amid_its_commit_is_found_by_its_key(

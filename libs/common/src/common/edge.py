@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common import problem, telemetry
 from common.errors import Refusal
+from common.head import READ_AT
 from common.limits import Limits, headers_of
 
 BODY_LIMIT = 256 * 1024
@@ -17,6 +18,10 @@ BODY_LIMIT = 256 * 1024
 
 BODY_TIMEOUT = 10.0
 """Seconds for a whole body: enough for 256 KiB over a bad mobile line."""
+
+LATE = 1.0
+"""Seconds from a request's head to its first step. A turn of the event loop takes so long then, and
+it needs several: it would be answered when nobody waits for it any more."""
 
 _CLIENT_LEFT = 499
 """What nginx writes when the client is gone before it was answered."""
@@ -34,6 +39,11 @@ _BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 """Others share one label: a client must not be able to make new time series."""
 
+_SHED = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+"""Metrics count them: a line for each would add to what there is too much of."""
+
+_TOO_LATE = Refusal("overloaded", problem.MEANINGS["overloaded"], status=503, retry_after=1)
+
 log = telemetry.get_logger()
 
 
@@ -46,12 +56,14 @@ class Edge:
         *,
         limits: Limits | None = None,
         unlimited: Collection[str] = (),
+        unshed: Collection[str] = (),
         body_limit: int = BODY_LIMIT,
         body_timeout: float = BODY_TIMEOUT,
     ) -> None:
         self._app = app
         self._limits = limits
         self._unlimited = frozenset(unlimited)
+        self._unshed = tuple(unshed)
         self._body_limit = body_limit
         self._body_timeout = body_timeout
 
@@ -64,6 +76,9 @@ class Edge:
         telemetry.begin_work(_text(headers, b"traceparent"), _text(headers, b"x-correlation-id"))
         answer = _Answer(scope, send)
         try:
+            if self._is_late(scope, started):
+                await problem.document(_TOO_LATE)(scope, receive, answer)
+                return
             await self._serve(scope, receive, answer, headers)
         except Exception:  # a request's entry point: a bug is one 500, not a crash
             log.exception("request failed", method=scope["method"], route=_route(scope))
@@ -71,6 +86,10 @@ class Edge:
                 await problem.internal_error()(scope, receive, answer)
         finally:
             _record(scope, answer.status, time.perf_counter() - started)
+
+    def _is_late(self, scope: Scope, now: float) -> bool:
+        read_at = scope.get("state", {}).get(READ_AT, now)
+        return now - read_at > LATE and not scope["path"].startswith(self._unshed)
 
     async def _serve(
         self, scope: Scope, receive: Receive, answer: "_Answer", headers: dict[bytes, bytes]
@@ -159,7 +178,7 @@ def _record(scope: Scope, status: int, seconds: float) -> None:
     method = scope["method"] if scope["method"] in _METHODS else "OTHER"
     telemetry.HTTP_REQUESTS.labels(route, method, str(status)).inc()
     telemetry.HTTP_DURATION.labels(route, method).observe(seconds)
-    write = log.debug if status < HTTPStatus.BAD_REQUEST else log.info
+    write = log.debug if status < HTTPStatus.BAD_REQUEST or status in _SHED else log.info
     write(
         "request answered",
         method=method,

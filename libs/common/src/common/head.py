@@ -1,6 +1,7 @@
 """What a request's head may weigh: the server underneath keeps any amount of it, body or none."""
 
 import asyncio
+import time
 from typing import Any
 
 from typing_extensions import override
@@ -11,6 +12,9 @@ HEAD_LIMIT = 64 * 1024
 
 HEAD_TIMEOUT = 10.0
 """Seconds from the first byte of a head, or from the connection, to the head's end."""
+
+READ_AT = "pedido.read_at"
+"""Where the state in a request's scope tells when its head was read, by `time.perf_counter()`."""
 
 
 class BoundedHead(HttpToolsProtocol):
@@ -43,10 +47,11 @@ class BoundedHead(HttpToolsProtocol):
 
     @override
     def on_headers_complete(self) -> None:
-        """Begin to count anew."""
+        """Begin to count anew, and note the time: the request is handled when its turn comes."""
         self._unended = 0
         self._stop_waiting()
         super().on_headers_complete()
+        self.scope["state"][READ_AT] = time.perf_counter()
 
     @override
     def on_body(self, body: bytes) -> None:

@@ -243,7 +243,12 @@ def create_app(
     problem.install(app)
     app.state.limits = Limits(settings, service=service, verifier=verifier)
     free = {f"{settings.api_prefix}{path}" for path in ("/health/live", *unlimited)}
-    app.add_middleware(edge.Edge, limits=app.state.limits, unlimited=free | {"/metrics"})
+    app.add_middleware(
+        edge.Edge,
+        limits=app.state.limits,
+        unlimited=free | {"/metrics"},
+        unshed=(f"{settings.api_prefix}/health", "/metrics", "/ops/"),
+    )
     for router in (probes.routes(health, service), *routers):
         app.include_router(router, prefix=settings.api_prefix)
     manual.add_problems(app, app.meanings)

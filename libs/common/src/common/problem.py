@@ -165,7 +165,8 @@ async def _on_refusal(_request: Request, error: Refusal) -> Response:
 
 
 async def _on_unavailable(_request: Request, error: Unavailable) -> Response:
-    log.warning("unavailable", code=error.code, error=str(error))
+    if error.code != "overloaded":  # those come by the thousand, and metrics count them
+        log.warning("unavailable", code=error.code, error=str(error))
     detail = MEANINGS.get(error.code, MEANINGS["not_ready"])
     return document(Refusal(error.code, detail, status=503, retry_after=error.retry_after))
 

@@ -53,6 +53,8 @@ class Bounds:
 
     capacity: int = 2000
     """Callers that wait at one time."""
+    delay: timedelta = timedelta(seconds=1)
+    """Of the order that waits longest to be begun: a queue that old is no burst but an excess."""
     wait: timedelta = timedelta(seconds=5)
     """For the answer, whatever the database does; by its key, the order is found later."""
     backlog_rows: int = 200_000
@@ -78,6 +80,7 @@ class Submission:
 @dataclass(slots=True)
 class _Entry:
     submission: Submission
+    queued_at: float
     callers: int = 0
     answer: asyncio.Future[Answer | BaseException] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -102,7 +105,7 @@ class Backlog:
 
     def check(self) -> None:
         """Refuse while it is; an order after a pause goes by what was known before it."""
-        now = asyncio.get_running_loop().time()
+        now = _now()
         if now >= self._next_look and (self._looking is None or self._looking.done()):
             self._next_look = now + _LOOK
             self._looking = asyncio.create_task(self._look(), context=contextvars.Context())
@@ -144,14 +147,20 @@ class Intake:
         self._open: dict[Slot, _Entry] = {}
         self._worker: asyncio.Task[None] | None = None
 
+    def check(self) -> None:
+        """Refuse whoever comes now, if too much waits; asked before anything is read of them."""
+        if self._callers >= self._bounds.capacity:
+            raise _overloaded("queue")
+        if self._queue and _now() - self._queue[0].queued_at > self._bounds.delay.total_seconds():
+            raise _overloaded("delay")
+        self._backlog.check()
+
     async def submit(self, submission: Submission) -> Answer:
         """Store the order, or find the answer its key stands for; return after the commit.
 
         Raises the order's Refusal, or Unavailable when too much waits or the database is away.
         """
-        if self._callers >= self._bounds.capacity:
-            raise _overloaded("queue")
-        self._backlog.check()
+        self.check()
         entry = self._join(submission)
         outcome = await self._answer_of(entry)
         if isinstance(outcome, BaseException):
@@ -177,7 +186,7 @@ class Intake:
     def _join(self, submission: Submission) -> _Entry:
         entry = self._open.get(submission.row.slot)
         if entry is None:
-            entry = _Entry(submission)
+            entry = _Entry(submission, _now())
             self._open[entry.slot] = entry
             self._queue.append(entry)
             self._wake()
@@ -209,9 +218,9 @@ class Intake:
 
     async def _gather(self) -> None:
         """Wait as long as orders keep coming: briefly when quiet, a full batch when busy."""
-        deadline = asyncio.get_running_loop().time() + _LONGEST
+        deadline = _now() + _LONGEST
         seen = 0
-        while seen < len(self._queue) < BATCH and asyncio.get_running_loop().time() < deadline:
+        while seen < len(self._queue) < BATCH and _now() < deadline:
             seen = len(self._queue)
             await asyncio.sleep(_PAUSE)
 
@@ -275,6 +284,10 @@ class Intake:
             known.get(each.row.slot) or refused.get(each.row.slot) or _placed(each.row)
             for each in submissions
         ]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _overloaded(reason: str, retry_after: float = 1.0) -> Unavailable:

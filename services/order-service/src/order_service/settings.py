@@ -43,6 +43,10 @@ class Settings(ProcessSettings, KafkaSettings, JwtIssuerSettings, ApiSettings):
     intake_capacity: int = Field(
         2000, ge=1, le=100_000, description="orders that wait to be stored; more get 503"
     )
+    intake_delay: Duration = Field(
+        timedelta(seconds=1),
+        description="wait of the order that is stored next, beyond which new ones get 503",
+    )
     intake_wait: Duration = Field(
         timedelta(seconds=5), description="longest wait for an order to be stored; then 503"
     )

@@ -31,10 +31,12 @@ class _Direct(APIRoute):
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         async def answer(request: Request) -> Response:
+            parts = parts_of(request)
+            parts.intake.check()
             principal = await _authenticate(request)
             key = await idempotency.key_of(request)
             body = await read_body(request, PlaceOrderBody)
-            return await place_order(body, key, principal, parts_of(request))
+            return await place_order(body, key, principal, parts)
 
         return answer
 

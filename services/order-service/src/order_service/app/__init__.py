@@ -71,6 +71,7 @@ def patience_of(settings: Settings) -> Patience:
 def _bounds(settings: Settings) -> Bounds:
     return Bounds(
         capacity=settings.intake_capacity,
+        delay=settings.intake_delay,
         wait=settings.intake_wait,
         backlog_rows=settings.outbox_max_rows,
         backlog_age=settings.outbox_max_age,
