@@ -23,6 +23,7 @@ SHEDDING = {429, 503}
 GOODPUT = "goodput : P2"
 OTHERWISE = "answers but 202, or 429 and 503 with Retry-After"
 UNANSWERED = "requests without an answer"
+ACCEPTED_P99 = "POST → 202 p99 ms"
 
 ROW = Row(
     "P11",
@@ -31,6 +32,7 @@ ROW = Row(
         GOODPUT: Aim(0.9, at_least=True),
         OTHERWISE: Aim(0),
         UNANSWERED: Aim(0),
+        ACCEPTED_P99: Aim(5000),
     },
 )
 
@@ -91,7 +93,7 @@ async def measure(rig: Rig, orders: int, seconds: float) -> Values:
         "accepted orders": len(accepted),
         "shed orders": len(crowd.shed),
         "POST → 202 p50 ms": percentile(accepted, 50) * MS,
-        "POST → 202 p99 ms": percentile(accepted, 99) * MS,
+        ACCEPTED_P99: percentile(accepted, 99) * MS,
         "POST → 429 or 503 p99 ms": percentile(shed, 99) * MS,
     }
 
