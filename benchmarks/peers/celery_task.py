@@ -2,7 +2,7 @@
 
 Valkey keeps nothing on disk here, so an order is durable as its row, and what was lost on the way
 is found again by a periodic task.
-`python celery_task.py setup | work | submit …`
+`python celery_task.py beat | work | submit …`
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from outside import Declined
 from psycopg_pool import ConnectionPool
 from shop import Order, for_psycopg
 
-POOL = os.environ.get("PEER_POOL", "prefork")
+POOL = os.environ.get("PEER_VARIANT", "prefork")
 PLACE, LOCK, TAKE = map(for_psycopg, (shop.PLACE, shop.LOCK, shop.TAKE))
 PAID, COMPLETE = map(for_psycopg, (shop.PAID, shop.COMPLETE))
 RELEASE, REJECT = map(for_psycopg, (shop.RELEASE, shop.REJECT))
@@ -39,7 +39,6 @@ app.conf.update(
     broker_transport_options={"visibility_timeout": 120},
     broker_connection_retry_on_startup=True,
     beat_schedule={"sweep": {"task": "sweep", "schedule": 30}},
-    beat_schedule_filename=f"/tmp/celerybeat-{os.getpid()}",  # noqa: S108  of this process alone
 )
 local = threading.local()
 
@@ -130,15 +129,20 @@ async def submit() -> None:
     await shop.submit(lambda order: asyncio.to_thread(accept, order))
 
 
+def become(*command: str) -> None:
+    """Turn into one of Celery's own programs."""
+    celery = Path(sys.executable).with_name("celery")
+    options = ["--workdir", str(Path(__file__).parent), "-A", "celery_task"]
+    os.execv(celery, ["celery", *options, *command, "-l", "warning"])  # noqa: S606  no shell
+
+
 if __name__ == "__main__":
     match sys.argv[1]:
         case "work":
-            here = str(Path(__file__).parent)
-            pool_options = ["-P", POOL, "-c", str(shop.CONCURRENCY), "-B"]
-            quiet = ["-l", "warning", "--without-gossip", "--without-mingle"]
-            command = ["celery", "--workdir", here, "-A", "celery_task", "worker"]
-            celery = Path(sys.executable).with_name("celery")
-            os.execv(celery, [*command, *pool_options, *quiet])  # noqa: S606  a program, no shell
+            kind = ["-P", POOL, "-c", str(shop.CONCURRENCY)]
+            become("worker", *kind, "--without-gossip", "--without-mingle")
+        case "beat":
+            become("beat", "--schedule", f"{os.environ['PEER_STATE']}-beat")
         case "submit":
             POOL = "threads"
             asyncio.run(submit())

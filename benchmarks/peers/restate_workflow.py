@@ -115,7 +115,7 @@ def server() -> None:
 
 
 def work() -> None:
-    """Become the ASGI server that the documentation names, with a worker a core."""
+    """Become the ASGI server that the documentation names."""
     options = ["--bind", f"{LOCALHOST}:{HANDLERS}", "--workers", str(shop.CONCURRENCY)]
     os.chdir(Path(__file__).parent)
     command = [sys.executable, "-m", "hypercorn", "restate_workflow:app", "-k", "uvloop", *options]

@@ -19,7 +19,7 @@ from devstack.topology import GATEWAY_KEY
 from benchmarks import judge, meter
 from benchmarks.compare import verdict
 from benchmarks.compare.environment import NODE
-from benchmarks.compare.peers import PROGRAMS, PYTHON, Peer
+from benchmarks.compare.peers import PROGRAMS, PYTHON, Peer, Setting
 from benchmarks.driver import LoadError
 from benchmarks.figures import Values, percentile
 from benchmarks.rig import SKUS, STOCK
@@ -56,6 +56,7 @@ class Bench:
     workers: list[Process]
     runs: int = 0
     units: int = 0
+    told_again: int = 0
     placed: dict[str, int] = field(default_factory=dict)
 
     async def run(self, orders: int, rate: float = 0) -> tuple[Submitted, float]:
@@ -73,7 +74,7 @@ class Bench:
         return submitted, await self._finish(submitted, began)
 
     async def _finish(self, submitted: Submitted, began: int) -> float:
-        letters = verdict.Letters(self.stack.mail_dir, began)
+        letters = verdict.Letters(self.stack.mail_dir, began, submitted.meant)
         deadline = time.monotonic() + judge.PATIENCE
         while (done := await self.database.fetchval(COMPLETED)) < len(self.placed) or len(
             letters.look()
@@ -84,9 +85,14 @@ class Bench:
                 message = f"{done} of {len(self.placed)} orders completed in {judge.PATIENCE:.0f} s"
                 raise LoadError(message)
             await asyncio.sleep(POLL_SECONDS)
-        letters.judge(submitted.meant)
+        self.told_again += letters.judge()
         completed = await self.database.fetchval("SELECT max(completed_at) FROM orders")
         return max(float(completed.timestamp()), letters.last)
+
+    async def judge(self) -> None:
+        """Refuse the whole when it lost or doubled anything."""
+        ledger = self.stack.gateway_ledger
+        await verdict.judge(self.database, ledger, self.placed, self.units)
 
     def cpu_seconds(self) -> dict[str, float]:
         """Return what its workers and its servers have used so far."""
@@ -96,36 +102,48 @@ class Bench:
         return {"peer": mine} | {name: used(pids[name]) for name in self.peer.servers}
 
 
-async def measure(stack: Stack, peer: Peer, orders: int, rate: float, seconds: float) -> Values:
-    """Complete a closed backlog, then a trickle; raises LoadError when anything is wrong."""
-    async with _running(stack, peer) as bench:
+async def attempt(stack: Stack, peer: Peer, setting: Setting, orders: int) -> Values:
+    """Complete a closed backlog; raises LoadError when anything is wrong."""
+    async with running(stack, peer, setting) as bench:
         await bench.run(WARM_UP)
-        before = bench.cpu_seconds()
-        submitted, ended = await bench.run(orders)
-        cpu = meter.spent(before, bench.cpu_seconds())
+        found = await _backlog(bench, orders)
+        await bench.judge()
+    return found
+
+
+async def measure(
+    stack: Stack, peer: Peer, setting: Setting, orders: int, *, rate: float, seconds: float
+) -> Values:
+    """Complete a closed backlog, then a trickle; raises LoadError when anything is wrong."""
+    async with running(stack, peer, setting) as bench:
+        await bench.run(WARM_UP)
+        found = await _backlog(bench, orders)
         trickle, _ = await bench.run(round(rate * seconds), rate)
         latencies = await _latencies(bench.database, trickle)
-        await verdict.judge(bench.database, stack.gateway_ledger, bench.placed, bench.units)
+        await bench.judge()
+    return {**found, **delays(latencies), "e-mails sent again": bench.told_again}
+
+
+async def _backlog(bench: Bench, orders: int) -> Values:
+    before = bench.cpu_seconds()
+    submitted, ended = await bench.run(orders)
+    cpu = meter.spent(before, bench.cpu_seconds())
     cpu["peer"] += submitted.cpu
-    return figures(
-        orders=orders,
-        seconds=ended - min(submitted.meant.values()),
-        cpu=cpu,
-        latencies=latencies,
-    )
+    return speed_and_price(orders, ended - min(submitted.meant.values()), cpu)
 
 
-def figures(
-    *, orders: int, seconds: float, cpu: Mapping[str, float], latencies: list[float]
-) -> Values:
-    """Name what one run gave, for Pedido and its peers alike."""
+def speed_and_price(orders: int, seconds: float, cpu: Mapping[str, float]) -> Values:
+    """Name what a backlog gave, for Pedido and its peers alike."""
     return {
         "orders/s": orders / seconds,
         "seconds": seconds,
         "CPU ms an order": sum(cpu.values()) / orders * MS,
-        "p50 ms": percentile(latencies, 50) * MS,
-        "p99 ms": percentile(latencies, 99) * MS,
     } | {f"CPU ms of {name}": used / orders * MS for name, used in cpu.items()}
+
+
+def delays(latencies: list[float]) -> Values:
+    """Name what a trickle gave."""
+    return {f"p{percent} ms": percentile(latencies, percent) * MS for percent in (50, 99)}
 
 
 async def _latencies(database: asyncpg.Connection, submitted: Submitted) -> list[float]:
@@ -137,7 +155,8 @@ async def _latencies(database: asyncpg.Connection, submitted: Submitted) -> list
 
 
 @asynccontextmanager
-async def _running(stack: Stack, peer: Peer) -> AsyncIterator[Bench]:
+async def running(stack: Stack, peer: Peer, setting: Setting) -> AsyncIterator[Bench]:
+    """Start a peer on a database of its own, and leave nothing of it behind."""
     name = f"{peer.name}_{time.time_ns()}"
     await create_database(stack.admin_dsn, name)
     dsn = of_database(stack.admin_dsn, name)
@@ -146,10 +165,10 @@ async def _running(stack: Stack, peer: Peer) -> AsyncIterator[Bench]:
     try:
         await database.execute((PROGRAMS / "shop.sql").read_text())
         await database.execute(STOCKED, list(SKUS), STOCK)
-        env = _env(stack, peer, name)
+        env = _env(stack, setting, name)
         for step in peer.before:
             await _do(stack, peer, env, step)
-        workers.extend(_spawn(stack, peer, env))
+        workers.extend(_spawn(stack, peer, setting, env))
         for step in peer.after:
             await _do(stack, peer, env, step)
         yield Bench(stack, peer, database, env, workers)
@@ -166,17 +185,17 @@ async def _do(stack: Stack, peer: Peer, env: dict[str, str], step: str) -> None:
     await stack.processes.run(Program(f"{peer.name}-{step}", command, env=env))
 
 
-def _spawn(stack: Stack, peer: Peer, env: dict[str, str]) -> list[Process]:
+def _spawn(stack: Stack, peer: Peer, setting: Setting, env: dict[str, str]) -> list[Process]:
     def start(role: str, number: int) -> Process:
         command = [PYTHON, peer.path, role]
         own = env | {"PEER_NUMBER": str(number)}
         return stack.processes.spawn(Program(f"{peer.name}-{role}-{number}", command, env=own))
 
     beside = [start(role, 0) for role in peer.beside]
-    return [*beside, *(start("work", number) for number in range(peer.processes))]
+    return [*beside, *(start("work", number) for number in range(setting.processes))]
 
 
-def _env(stack: Stack, peer: Peer, database: str) -> dict[str, str]:
+def _env(stack: Stack, setting: Setting, database: str) -> dict[str, str]:
     own = {
         "DATABASE_URL": of_database(stack.admin_dsn, database),
         "KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap,
@@ -185,7 +204,8 @@ def _env(stack: Stack, peer: Peer, database: str) -> dict[str, str]:
         "PAYMENT_GATEWAY_URL": stack.gateway_url,
         "PAYMENT_GATEWAY_KEY": GATEWAY_KEY,
         "SMTP_URL": stack.smtp_url,
-        "PEER_CONCURRENCY": str(peer.concurrency),
+        "PEER_CONCURRENCY": str(setting.concurrency),
+        "PEER_VARIANT": setting.variant,
         "PEER_PORTS": ",".join(str(free_port()) for _ in range(PORTS)),
         "PEER_STATE": str(stack.state / database),
         "PEER_NODE": str(NODE),

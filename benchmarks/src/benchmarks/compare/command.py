@@ -21,8 +21,8 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--orders", type=int, help="of a peer's run; default: 15 s of each")
     parser.add_argument("--rate", type=float, default=20, help="orders/s for p50 and p99")
     parser.add_argument("--seconds", type=float, default=10, help="at that rate")
-    parser.add_argument("--processes", type=int, help="instead of each peer's best")
-    parser.add_argument("--concurrency", type=int, help="a process; instead of each peer's best")
+    parser.add_argument("--processes", type=int, help="of each peer, instead of trying its own")
+    parser.add_argument("--concurrency", type=int, help="in each process; with --processes")
     parser.add_argument("--alone", action="store_true", help="without Pedido, to try settings")
     wanted = parser.parse_args(given)
     names = wanted.only.split(",") if wanted.only else list(PEERS)
@@ -31,14 +31,18 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     numbers = ("runs", "orders", "rate", "seconds", "processes", "concurrency")
     if any((value := getattr(wanted, name)) is not None and value <= 0 for name in numbers):
         parser.error("every number is more than 0")
+    if (wanted.processes is None) != (wanted.concurrency is None):
+        parser.error("--processes and --concurrency belong together")
     wanted.peers = [_tuned(PEERS[name], wanted) for name in names]
     return wanted
 
 
 def _tuned(peer: Peer, wanted: argparse.Namespace) -> Peer:
-    given = {
-        name: value
-        for name in ("orders", "processes", "concurrency")
-        if (value := getattr(wanted, name)) is not None
-    }
-    return replace(peer, **given)
+    if wanted.orders:
+        peer = replace(peer, orders=wanted.orders)
+    if wanted.processes:
+        first = replace(
+            peer.settings[0], processes=wanted.processes, concurrency=wanted.concurrency
+        )
+        peer = replace(peer, settings=(first,))
+    return peer

@@ -25,7 +25,7 @@ async def measure(rig: Rig, orders: int, rate: float, seconds: float) -> Values:
 
 
 async def _measure(rig: Rig, driver: Driver, orders: int, rate: float, seconds: float) -> Values:
-    letters = verdict.Letters(rig.stack.mail_dir, time.time_ns())
+    began = time.time_ns()
     since = time.perf_counter() - time.time()
     before = meter.cpu_seconds(rig)
     async with observe(rig.stack.bootstrap) as observer:
@@ -33,15 +33,17 @@ async def _measure(rig: Rig, driver: Driver, orders: int, rate: float, seconds: 
         completed = await observer.wait("OrderCompleted", load.meant, seconds=judge.PATIENCE)
         await judge.settle(rig)
         cpu = meter.spent(before, meter.cpu_seconds(rig))
-        letters.judge(load.meant)
+        letters = verdict.Letters(rig.stack.mail_dir, began, load.meant)
+        again = letters.judge()
         trickle = await driver.at_rate(rate, seconds)
         await observer.wait("OrderCompleted", trickle.meant, seconds=judge.PATIENCE)
         latencies = trickle.until(observer.seen["OrderCompleted"])
     await judge.settle(rig)
     await judge.verify(rig)
-    return bench.figures(
-        orders=orders,
-        seconds=max(completed, letters.last + since) - load.began,
-        cpu={name: cpu[name] for name in meter.SUITE},
-        latencies=latencies,
-    )
+    seconds = max(completed, letters.last + since) - load.began
+    price = {name: cpu[name] for name in meter.SUITE}
+    return {
+        **bench.speed_and_price(orders, seconds, price),
+        **bench.delays(latencies),
+        "e-mails sent again": again,
+    }

@@ -1,14 +1,31 @@
-"""Who is compared: what each peer runs, with the settings that were the best of those tried."""
+"""Who is compared, and the settings from which each one's best is chosen in every comparison."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.topology import LOCAL, ROOT
+from typing_extensions import override
 
 PROGRAMS = ROOT / "benchmarks" / "peers"
 ENVIRONMENT = LOCAL / "peers"
 PYTHON = ENVIRONMENT / "bin" / "python"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a peer uses the machine."""
+
+    processes: int
+    concurrency: int
+    """Of each process; what that means is the peer's own affair."""
+    variant: str = ""
+    """A kind of worker, where a peer has several."""
+
+    @override
+    def __str__(self) -> str:
+        kind = f" ({self.variant})" if self.variant else ""
+        return f"{self.processes} × {self.concurrency}{kind}"  # noqa: RUF001  times
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +37,13 @@ class Peer:
     packages: Sequence[str]
     """Whose versions are printed."""
     program: str
-    """A file beside the other peers'; it knows `setup`, `work` and `submit`."""
+    """A file beside the other peers'; it knows `work`, `submit`, and what is named below."""
     servers: Sequence[str]
     """Which of the stack's servers are part of its price."""
     orders: int
     """Of one run, so that it lasts 15 s or more."""
-    processes: int
-    concurrency: int
-    tried: str
-    """Which settings these two were chosen from."""
+    settings: Sequence[Setting]
+    """What its documentation allows and a machine of two cores suggests: the best is taken."""
     aim: float
     """How many times as many orders a second Pedido is to complete."""
     before: Sequence[str] = ("setup",)
@@ -53,10 +68,8 @@ PEERS = {
             packages=("faststream", "aiokafka", "sqlalchemy", "asyncpg"),
             program="faststream_kafka.py",
             servers=("postgres", "kafka"),
-            orders=1200,
-            processes=2,
-            concurrency=3,
-            tried="",
+            orders=1500,
+            settings=(Setting(1, 4), Setting(1, 12), Setting(2, 4)),
             aim=12,
         ),
         Peer(
@@ -65,10 +78,8 @@ PEERS = {
             packages=("dbos", "psycopg", "sqlalchemy"),
             program="dbos_workflow.py",
             servers=("postgres",),
-            orders=1000,
-            processes=2,
-            concurrency=16,
-            tried="",
+            orders=900,
+            settings=(Setting(1, 16), Setting(2, 16), Setting(2, 40)),
             aim=12,
         ),
         Peer(
@@ -78,11 +89,10 @@ PEERS = {
             program="celery_task.py",
             servers=("postgres", "valkey"),
             orders=2500,
-            processes=1,
-            concurrency=4,
-            tried="",
+            settings=(Setting(1, 4, "prefork"), Setting(1, 8, "threads"), Setting(1, 20, "gevent")),
             aim=12,
             before=(),
+            beside=("beat",),
         ),
         Peer(
             name="procrastinate",
@@ -90,10 +100,8 @@ PEERS = {
             packages=("procrastinate", "psycopg"),
             program="procrastinate_job.py",
             servers=("postgres",),
-            orders=2000,
-            processes=2,
-            concurrency=10,
-            tried="",
+            orders=2500,
+            settings=(Setting(1, 20), Setting(2, 4), Setting(2, 10)),
             aim=12,
         ),
         Peer(
@@ -102,10 +110,8 @@ PEERS = {
             packages=("restate-sdk", "hypercorn", "asyncpg"),
             program="restate_workflow.py",
             servers=("postgres",),
-            orders=1800,
-            processes=1,
-            concurrency=2,
-            tried="",
+            orders=2000,
+            settings=(Setting(1, 1), Setting(1, 2), Setting(1, 3)),
             aim=8,
             before=(),
             beside=("server",),

@@ -17,35 +17,41 @@ NANOSECONDS = 1e9
 
 
 class Letters:
-    """The e-mails that came after a moment."""
+    """The e-mails about some orders that came after a moment."""
 
-    def __init__(self, folder: Path, since: int) -> None:
+    def __init__(self, folder: Path, since: int, orders: Collection[str]) -> None:
         """Look into the mail sink's folder, where names begin with nanoseconds."""
         self._folder = folder
         self._since = since
-        self._found: dict[str, int] = {}
+        self._orders = frozenset(orders)
+        self._names: set[str] = set()
+        self.told: Counter[str] = Counter()
+        self.last = 0.0
+        """When the first e-mail about the last order came, in seconds of the wall clock."""
 
-    def look(self) -> Collection[str]:
-        """Return the names of all that are there by now."""
-        for path in self._folder.glob("*.eml"):
-            if path.name not in self._found:
-                arrived = int(path.name.partition("-")[0])
-                if arrived >= self._since:
-                    self._found[path.name] = arrived
-        return self._found
+    def look(self) -> Counter[str]:
+        """Read what has come since the last look, the oldest first."""
+        for path in sorted(self._folder.glob("*.eml")):
+            arrived = int(path.name.partition("-")[0])
+            if path.name in self._names or arrived < self._since:
+                continue
+            self._names.add(path.name)
+            found = ORDER.search(path.read_bytes())
+            order = found[1].decode() if found else ""
+            if order in self._orders:
+                if order not in self.told:
+                    self.last = arrived / NANOSECONDS
+                self.told[order] += 1
+        return self.told
 
-    @property
-    def last(self) -> float:
-        """When the last one came, in seconds of the wall clock."""
-        return max(self._found.values()) / NANOSECONDS
+    def judge(self) -> int:
+        """Refuse a run with a customer who was told nothing; answer how many e-mails came again.
 
-    def judge(self, orders: Collection[str]) -> None:
-        """Refuse a run whose customers were not told exactly once each."""
-        told: Counter[str] = Counter()
-        for name in self.look():
-            found = ORDER.search((self._folder / name).read_bytes())
-            told[found[1].decode() if found else name] += 1
-        require("e-mails", told, Counter(dict.fromkeys(orders, 1)))
+        That some do is what at-least-once means; their Message-ID tells them apart.
+        """
+        self.look()
+        require("customers who were told", len(self.told), len(self._orders))
+        return self.told.total() - len(self.told)
 
 
 async def judge(

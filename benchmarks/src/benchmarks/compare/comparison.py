@@ -1,0 +1,145 @@
+"""Who is measured in which order, with which settings, and what becomes of those who can't be."""
+
+import argparse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from devstack.stack import Stack
+from rich.console import Console
+
+from benchmarks.__main__ import NO_FIGURES
+from benchmarks.compare import bench, environment, ours
+from benchmarks.compare.environment import NotInstalled
+from benchmarks.compare.peers import Peer, Setting
+from benchmarks.compare.table import Board, Line
+from benchmarks.figures import Values
+from benchmarks.rig import Rig, rig
+
+OUR_ORDERS = 10_000
+OUR_SHARE = 10
+"""Pedido gets so many times the orders that peers are given, lest its run be over too soon."""
+TRIAL_SHARE = 4
+"""A setting is tried with a quarter of a run."""
+FAILURES = (*NO_FIGURES, NotInstalled)
+
+
+@dataclass(slots=True)
+class Contender:
+    """A peer in this comparison."""
+
+    peer: Peer
+    line: Line
+    setting: Setting
+
+
+class Comparison:
+    """All turns, and the board that their figures are for."""
+
+    def __init__(self, wanted: argparse.Namespace, console: Console) -> None:
+        """Plan what the command line asks for."""
+        self._wanted = wanted
+        self._console = console
+        self._peers = [Contender(p, _line_of(p), p.settings[0]) for p in wanted.peers]
+        lines = [contender.line for contender in self._peers]
+        self.board = Board("order", Line("pedido", "Pedido"), lines)
+
+    async def make(self) -> None:
+        """Measure all, round by round; what fails once is said, and left out from then on."""
+        await self._install()
+        async with _stage(alone=self._wanted.alone) as (stack, pedido):
+            for contender in self._peers:
+                await self._choose(contender, stack)
+            for number in range(1, self._wanted.runs + 1):
+                if pedido:
+                    await self._take_ours(number, pedido)
+                for contender in self._peers:
+                    await self._take(number, contender, stack)
+
+    async def _choose(self, contender: Contender, stack: Stack) -> None:
+        """Try each setting briefly, and keep the fastest."""
+        peer, line = contender.peer, contender.line
+        speeds: dict[Setting, float] = {}
+        for setting in peer.settings if len(peer.settings) > 1 else ():
+            if line.failure:
+                break
+            self._say(f"trying {setting}", line)
+            try:
+                found = await bench.attempt(stack, peer, setting, peer.orders // TRIAL_SHARE)
+            except FAILURES as error:
+                self._fail(error)
+                continue
+            speeds[setting] = found["orders/s"]
+            self._show(found)
+        if speeds:
+            contender.setting = max(speeds, key=lambda setting: speeds[setting])
+            tried = ", ".join(f"{setting} {speed:.0f}/s" for setting, speed in speeds.items())
+            line.about += f"; processes and what each does at once, tried: {tried}"
+        line.about += f"; measured with {contender.setting}"
+
+    async def _take_ours(self, number: int, pedido: Rig) -> None:
+        line = self.board.ours
+        orders = self._wanted.orders * OUR_SHARE if self._wanted.orders else OUR_ORDERS
+        if not line.failure:
+            self._say(f"run {number}", line)
+            try:
+                found = await ours.measure(pedido, orders, self._wanted.rate, self._wanted.seconds)
+            except FAILURES as error:
+                line.failure = self._fail(error)
+            else:
+                self._keep(line, found)
+
+    async def _take(self, number: int, contender: Contender, stack: Stack) -> None:
+        peer, line = contender.peer, contender.line
+        load = {"rate": self._wanted.rate, "seconds": self._wanted.seconds}
+        if not line.failure:
+            self._say(f"run {number}", line)
+            try:
+                found = await bench.measure(stack, peer, contender.setting, peer.orders, **load)
+            except FAILURES as error:
+                line.failure = self._fail(error)
+            else:
+                self._keep(line, found)
+
+    async def _install(self) -> None:
+        self._console.print("installing the peers' packages")
+        for contender in self._peers:
+            try:
+                await environment.install()
+                if contender.peer.needs_node:
+                    await environment.install_node()
+            except NotInstalled as error:
+                contender.line.failure = self._fail(error)
+
+    def _keep(self, line: Line, found: Values) -> None:
+        line.runs.append(found)
+        self._show(found)
+
+    def _say(self, what: str, line: Line) -> None:
+        self._console.print(f"{what}: {line.title}", highlight=False, markup=False)
+
+    def _show(self, found: Values) -> None:
+        told = ", ".join(f"{figure} {value:.1f}" for figure, value in found.items())
+        self._console.print(f"  {told}", highlight=False)
+
+    def _fail(self, error: Exception) -> str:
+        reason = str(error) or type(error).__name__
+        self._console.print(f"  no figure: {reason}", style="red", markup=False)
+        return reason
+
+
+@asynccontextmanager
+async def _stage(*, alone: bool) -> AsyncIterator[tuple[Stack, Rig | None]]:
+    if alone:
+        async with Stack.start() as stack:
+            yield stack, None
+        return
+    async with rig({}) as pedido:
+        await pedido.services.stop()
+        yield pedido.stack, pedido
+
+
+def _line_of(peer: Peer) -> Line:
+    pinned = environment.versions(peer.packages)
+    packages = ", ".join(f"{name} {version}" for name, version in pinned.items())
+    return Line(peer.name, peer.title, packages, peer.aim)
