@@ -105,6 +105,78 @@ async def test_an_answer_that_hangs_had_its_effect_and_comes_with_the_same_key(
     assert _effects(gateway, again.json()["id"]) == ["authorize"]
 
 
+@pytest.mark.parametrize(
+    ("mood", "status", "retry_after"),
+    [("broken", 500, None), ("busy", 429, "1"), ("busy_silent", 429, None)],
+)
+async def test_a_first_attempt_is_turned_away_and_its_key_is_free(
+    client: Client, gateway: RunningGateway, mood: str, status: int, retry_after: str | None
+) -> None:
+    form = order_form(f"pm_answer_{mood}")
+    first, second = [
+        await client.post("/v1/payment_intents", form, key=f"first-{mood}") for _ in range(2)
+    ]
+
+    assert (first.status_code, first.headers.get("retry-after")) == (status, retry_after)
+    assert second.status_code == 200
+    assert _effects(gateway, second.json()["id"]) == ["authorize"]
+
+
+@pytest.mark.parametrize("mood", ["garbage", "truncated", "reset"])
+async def test_an_answer_that_can_not_be_read_comes_whole_with_the_same_key(
+    client: Client, gateway: RunningGateway, mood: str
+) -> None:
+    form = order_form(f"pm_answer_{mood}")
+
+    with pytest.raises((ValueError, httpx2.TransportError)):
+        (await client.post("/v1/payment_intents", form, key=mood)).json()
+    again = await client.post("/v1/payment_intents", form, key=mood)
+
+    assert again.headers["idempotent-replayed"] == "true"
+    assert _effects(gateway, again.json()["id"]) == ["authorize"]
+
+
+async def test_an_answer_at_one_byte_a_second_ends_when_the_client_leaves(client: Client) -> None:
+    form = order_form("pm_answer_drip")
+
+    async def read_some() -> int:
+        async with client.http.stream("POST", "/v1/payment_intents", data=form, headers=key) as it:
+            return len(await anext(it.aiter_raw()))
+
+    key = {"Idempotency-Key": "drip"}
+    assert await read_some() == 1
+
+    async def answered() -> httpx2.Response:
+        answer = await client.post("/v1/payment_intents", form, key="drip")
+        assert answer.status_code == 200  # 409 until the gateway has noticed that the client left
+        return answer
+
+    assert (await eventually(answered)).json()["status"] == "requires_capture"
+
+
+@pytest.mark.parametrize(
+    ("mood", "name", "told"),
+    [
+        ("wrong_amount", "amount", 1001),
+        ("wrong_currency", "currency", "jpy"),
+        ("wrong_type", "amount", 1000),
+    ],
+)
+async def test_only_the_first_answer_tells_something_wrong(
+    client: Client, mood: str, name: str, told: object
+) -> None:
+    form = order_form(f"pm_answer_{mood}")
+    first = await client.post("/v1/payment_intents", form, key=mood)
+    again = await client.post("/v1/payment_intents", form, key=mood)
+
+    assert first.json()[name] == told
+    assert first.headers["content-type"].startswith(
+        "text/html" if mood == "wrong_type" else "application/json"
+    )
+    assert again.json()[name] == {"amount": 1000, "currency": "gbp"}[name]
+    assert again.headers["content-type"] == "application/json"
+
+
 @pytest.mark.slow
 async def test_a_slow_gateway_takes_a_second(client: Client) -> None:
     before = time.monotonic()

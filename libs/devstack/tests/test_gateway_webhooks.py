@@ -96,6 +96,18 @@ async def test_a_token_tells_how_its_events_come(client: Client, endpoint: Endpo
     assert endpoint.signed == [True, True, True, False]
 
 
+async def test_an_event_may_tell_what_is_not_so(client: Client, endpoint: Endpoint) -> None:
+    await client.authorise("pm_webhook_wrong_amount", amount=1000)
+    await client.authorise("pm_webhook_unknown")
+    await eventually(partial(endpoint.has, 2))
+
+    told = {event["data"]["object"]["amount"]: event["data"]["object"] for event in endpoint.events}
+
+    assert endpoint.signed == [True, True]
+    assert set(told) == {1001, 1000}
+    assert set(told[1000]["metadata"]) == {"order_id", "payment_id"}
+
+
 @pytest.mark.slow
 async def test_shuffled_events_come_backwards(client: Client, endpoint: Endpoint) -> None:
     await client.captured("pm_webhook_shuffled")

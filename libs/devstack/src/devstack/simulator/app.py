@@ -21,7 +21,7 @@ from devstack.simulator.delivery import Delivery
 from devstack.simulator.gateway import Gateway, Operation
 from devstack.simulator.keys import Keys
 from devstack.simulator.ledger import Ledger
-from devstack.simulator.moods import Mood, Moods, distorted
+from devstack.simulator.moods import Mood, Moods, distorted, refusal_of
 from devstack.simulator.refusals import Body, Refusal
 from devstack.simulator.webhooks import Postman
 
@@ -66,10 +66,14 @@ class _Http:
         self._authorization = f"Bearer {api_key}".encode()
 
     async def feel(self, request: Request) -> Response:
-        """Misbehave from now on as told: `{"mood": "busy", "path": "/v1/refunds"}`."""
+        """Misbehave from now on as told: `{"mood": "busy", "path": "/v1/*/capture"}`.
+
+        `"looks": true` lets reading be met with it, too.
+        """
         self._check_caller(request)
         self._moods.become(await request.json())
-        return _json({"mood": self._moods.mood, "path": self._moods.path})
+        moods = self._moods
+        return _json({"mood": moods.mood, "path": moods.path, "looks": moods.looks})
 
     async def take_chances(self, request: Request) -> Response:
         """Let some calls go wrong from now on; see Chances.become."""
@@ -90,21 +94,23 @@ class _Http:
         return Route(path, answer, methods=["POST"])
 
     def get(self, path: str, look: Look) -> Route:
-        async def answer(request: Request) -> Response:
+        async def answer(request: Request) -> Delivery:
             self._check_caller(request)
+            mood = self._moods.of(request.url.path, look=True)
+            if refusal := refusal_of(mood):
+                raise refusal
             if self._chances.roll() is Mishap.PROXY:
                 raise refusals.broken()
-            return _json(look(request))
+            response = _spoiled(mood, json.dumps(look(request)), HTTPStatus.OK)
+            return Delivery(response, mood, 0.0, ExitStack())
 
         return Route(path, answer, methods=["GET"])
 
     async def _change(self, request: Request, change: Change) -> Delivery:
         self._check_caller(request)
-        mood = self._moods.of(request.url.path)
-        if mood is Mood.BROKEN:
-            raise refusals.broken()
-        if mood is Mood.BUSY:
-            raise refusals.busy()
+        reigning = self._moods.of(request.url.path)
+        if refusal := refusal_of(reigning):
+            raise refusal
         mishap = self._chances.roll()
         if mishap is Mishap.PROXY:
             raise refusals.broken()
@@ -118,10 +124,11 @@ class _Http:
             for told, manner in self._gateway.news():
                 await self._postman.tell(told, manner)
             outcome = chances.on_its_way(outcome, mishap, self._chances.latency())
-            response = _response(distorted(mood, outcome.body), outcome.status)
+            mood = outcome.mood if reigning is Mood.FINE else reigning
+            response = _spoiled(mood, outcome.body, outcome.status)
             if outcome.replayed:
                 response.headers["idempotent-replayed"] = "true"
-            return Delivery(response, outcome, held.pop_all())
+            return Delivery(response, mood, outcome.delay, held.pop_all())
 
     def _check_caller(self, request: Request) -> None:
         given = request.headers.get("authorization", "").encode()
@@ -138,6 +145,13 @@ def _json(body: Body, status: int = 200) -> Response:
     return _response(json.dumps(body), status)
 
 
+def _spoiled(mood: Mood, body: str, status: int) -> Response:
+    response = _response(distorted(mood, body), status)
+    if mood is Mood.WRONG_TYPE:
+        response.headers["content-type"] = "text/html; charset=utf-8"
+    return response
+
+
 def _response(body: str, status: int) -> Response:
     headers = {"request-id": f"req_{secrets.token_hex(7)}"}
     return Response(body, status, headers, media_type="application/json")
@@ -151,8 +165,8 @@ async def _refused(_: Request, refusal: Exception) -> Response:
     if not isinstance(refusal, Refusal):  # the registration promises it, its type doesn't
         raise refusal
     answer = _json(refusal.body, refusal.status)
-    if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
-        answer.headers["retry-after"] = "1"
+    if refusal.retry_after is not None:
+        answer.headers["retry-after"] = str(refusal.retry_after)
     return answer
 
 

@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import NoReturn
 
 from devstack.simulator import refusals
-from devstack.simulator.gateway import Answer, Fate, Operation
+from devstack.simulator.gateway import Answer, Operation
 from devstack.simulator.keys import Outcome
+from devstack.simulator.moods import Mood
 from devstack.simulator.refusals import Body
 
 _P99 = 2.326
@@ -102,5 +103,5 @@ def _fail(_key: str | None) -> NoReturn:
 
 def on_its_way(outcome: Outcome, mishap: Mishap, latency: float) -> Outcome:
     """Let an answer take its time, or never arrive."""
-    fate = {Mishap.HANGS: Fate.HANGS, Mishap.LOST: Fate.LOST}.get(mishap, outcome.fate)
-    return replace(outcome, fate=fate, delay=outcome.delay + latency)
+    mood = {Mishap.HANGS: Mood.HANGS, Mishap.LOST: Mood.LOST}.get(mishap, outcome.mood)
+    return replace(outcome, mood=mood, delay=outcome.delay + latency)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import TypeAlias
 
 from devstack.simulator import intents, refusals
 from devstack.simulator.form import LIST_PARAMETERS, Form
 from devstack.simulator.intents import Intent, Refund
 from devstack.simulator.ledger import Ledger
+from devstack.simulator.moods import Mood, refusal_of
 from devstack.simulator.refusals import Body
 from devstack.simulator.scripts import Script, script_of
 
@@ -31,21 +31,13 @@ _CREATE = frozenset(
 _CANCELLATION_REASONS = ("duplicate", "fraudulent", "requested_by_customer", "abandoned")
 
 
-class Fate(Enum):
-    """What becomes of an answer after its effect is in the ledger."""
-
-    DELIVERED = "delivered"
-    HANGS = "hangs"
-    LOST = "lost"
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A status and a body, and how they reach the client."""
 
     status: int
     body: Body
-    fate: Fate = Fate.DELIVERED
+    mood: Mood = Mood.FINE
     delay: float = 0.0
 
 
@@ -85,6 +77,7 @@ class Gateway:
             payment_method=form.required("payment_method"),
             metadata=form.metadata(),
         )
+        self._refuse_first(intent)
         return lambda key: self._authorise(intent, key)
 
     def capture(self, encoded: str, intent_id: str) -> Operation:
@@ -133,11 +126,21 @@ class Gateway:
         found = self._ledger.list_refunds(window, form.text("payment_intent"))
         return _page("/v1/refunds", found, window.limit)
 
+    def _refuse_first(self, intent: Intent) -> None:
+        """Turn an attempt away before it counts for its key, as a limit on calls does."""
+        script = script_of(intent.payment_method)
+        refusal = refusal_of(script.mood)
+        if refusal and self._count_attempt(intent, script, None) == 1:
+            raise refusal
+
+    def _count_attempt(self, intent: Intent, script: Script, key: str | None) -> int:
+        if not script.counts_attempts:
+            return 1
+        return self._ledger.count_attempt(_payment_of(intent, key))
+
     def _authorise(self, intent: Intent, key: str | None) -> Answer:
         script = script_of(intent.payment_method)
-        attempt = 1
-        if script.counts_attempts:
-            attempt = self._ledger.count_attempt(_payment_of(intent, key))
+        attempt = self._count_attempt(intent, script, key)
         if attempt <= script.failures:
             raise refusals.broken()
         if script.decline_code is not None:
@@ -149,7 +152,8 @@ class Gateway:
         self._ledger.save_intent(held)
         self._ledger.record_effect(held, "authorize", held.amount, key)
         self._tell(held, script)
-        return Answer(200, held.json(), fate=_fate(script, attempt), delay=script.delay)
+        mood = script.mood if attempt == 1 else Mood.FINE
+        return Answer(200, held.json(), mood=mood, delay=script.delay)
 
     def _capture(
         self, intent_id: str, amount: int | None, metadata: dict[str, str], key: str | None
@@ -217,12 +221,6 @@ def _payment_of(intent: Intent, key: str | None) -> str:
     """Name what several attempts have in common, however many keys they use."""
     named = intent.metadata.get("payment_id") or intent.metadata.get("order_id") or key or intent.id
     return f"{intent.payment_method}:{named}"
-
-
-def _fate(script: Script, attempt: int) -> Fate:
-    if attempt == 1 and script.answer_hangs:
-        return Fate.HANGS
-    return Fate.LOST if attempt == 1 and script.answer_lost else Fate.DELIVERED
 
 
 def _page(url: str, found: Sequence[Intent | Refund], limit: int) -> Body:

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from devstack.simulator import refusals
-from devstack.simulator.gateway import Answer, Fate, Operation
+from devstack.simulator.gateway import Answer, Operation
 from devstack.simulator.ledger import Ledger, Stored
+from devstack.simulator.moods import Mood
 from devstack.simulator.refusals import Refusal
 
 
@@ -20,7 +21,7 @@ class Outcome:
 
     status: int
     body: str
-    fate: Fate = Fate.DELIVERED
+    mood: Mood = Mood.FINE
     delay: float = 0.0
     replayed: bool = False
 
@@ -61,7 +62,7 @@ class Keys:
             body = json.dumps(answer.body)
             if key is not None:
                 self._ledger.store_answer(key, Stored(fingerprint, answer.status, body))
-        return Outcome(answer.status, body, answer.fate, answer.delay)
+        return Outcome(answer.status, body, answer.mood, answer.delay)
 
 
 def fingerprint_of(path: str, encoded: str) -> str:

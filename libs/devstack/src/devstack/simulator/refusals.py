@@ -14,6 +14,7 @@ class Refusal(Exception):
         """Take the details as Stripe names them: code, param, decline_code, payment_intent."""
         super().__init__(message)
         self.status = status
+        self.retry_after: int | None = None
         self.body: Body = {"error": {"type": kind, "message": message, **details}}
 
 
@@ -56,9 +57,11 @@ def broken() -> Refusal:
     return Refusal(500, "api_error", "An unknown error occurred; the request had no effect.")
 
 
-def busy() -> Refusal:
-    """Refuse for now, without having done anything."""
-    return Refusal(429, "rate_limit_error", "Too many requests.", code="rate_limit")
+def busy(*, retry_after: int | None) -> Refusal:
+    """Refuse for so many seconds, or without a word of when, and without having done anything."""
+    refusal = Refusal(429, "rate_limit_error", "Too many requests.", code="rate_limit")
+    refusal.retry_after = retry_after
+    return refusal
 
 
 def wrong_key() -> Refusal:

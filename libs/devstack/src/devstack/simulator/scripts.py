@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from devstack.simulator.moods import Mood
+
 _DECLINED = "pm_declined"
+_ANSWER = "pm_answer_"
 _WEBHOOK = "pm_webhook_"
 
 
@@ -16,10 +19,8 @@ class Script:
     capture_declined: bool = False
     failures: int = 0
     """So many attempts to authorise fail with 5xx, each stored for its key as Stripe does."""
-    answer_hangs: bool = False
-    """The first attempt to authorise has its effect and gets no answer until the client leaves."""
-    answer_lost: bool = False
-    """The first attempt to authorise has its effect and its connection is cut."""
+    mood: Mood = Mood.FINE
+    """How the first attempt to authorise is met."""
     refund_refused: bool = False
     """The first refund is refused; later ones are made."""
     expires: bool = False
@@ -32,14 +33,14 @@ class Script:
     @property
     def counts_attempts(self) -> bool:
         """Whether a later attempt goes better than the first."""
-        return bool(self.failures or self.answer_hangs or self.answer_lost)
+        return bool(self.failures) or self.mood is not Mood.FINE
 
 
 _SCRIPTS = {
     "pm_error_5xx": Script(failures=2),
-    "pm_timeout": Script(answer_hangs=True),
+    "pm_timeout": Script(mood=Mood.HANGS),
     "pm_slow": Script(delay=1.0),
-    "pm_answer_lost": Script(answer_lost=True),
+    **{f"{_ANSWER}{mood.replace('-', '_')}": Script(mood=mood) for mood in Mood},
     "pm_capture_fails": Script(capture_declined=True),
     "pm_expires": Script(expires=True),
     "pm_refund_fails": Script(refund_refused=True),
@@ -55,5 +56,5 @@ def script_of(payment_method: str | None) -> Script:
     if payment_method.startswith(f"{_DECLINED}_"):
         return Script(decline_code=payment_method.removeprefix(f"{_DECLINED}_"))
     if payment_method.startswith(_WEBHOOK):
-        return Script(webhook=payment_method.removeprefix(_WEBHOOK))
+        return Script(webhook=payment_method.removeprefix(_WEBHOOK).replace("_", "-"))
     return _SCRIPTS.get(payment_method, Script())

@@ -12,11 +12,13 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 
 from devstack.simulator import refusals
 from devstack.simulator.ledger import Ledger
+from devstack.simulator.moods import Mood, wrong
 from devstack.simulator.refusals import Body
 
 _RETRIES = (0.2, 0.4, 0.8, 1.6, 3.2)
@@ -49,6 +51,10 @@ class Manner(StrEnum):
     """Signed with another secret."""
     STALE = "stale"
     """Signed ten minutes ago."""
+    WRONG_AMOUNT = "wrong-amount"
+    """Well signed, and tells of another amount."""
+    UNKNOWN = "unknown"
+    """Well signed, and about a payment that nobody asked for."""
 
 
 @dataclass
@@ -78,8 +84,9 @@ class Postman:
         """Send an event about an object; returns when its cause may be answered."""
         if self.url is None:
             return
-        event = _event(told)
-        match Manner(manner) if manner else self.manner:
+        how = Manner(manner) if manner else self.manner
+        event = _event(_retold(told, how))
+        match how:
             case Manner.FIRST:
                 await self._deliver(event, Manner.FIRST)
             case Manner.TWICE:
@@ -138,6 +145,17 @@ class Postman:
 def sign(secret: str, moment: int, body: bytes) -> str:
     """Sign as Stripe does."""
     return hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
+
+
+def _retold(told: Body, manner: Manner) -> Body:
+    """Tell something else than what happened, if that is the manner."""
+    match manner:
+        case Manner.WRONG_AMOUNT:
+            return wrong(Mood.WRONG_AMOUNT, told)
+        case Manner.UNKNOWN:
+            return told | {"metadata": {"payment_id": str(uuid4()), "order_id": str(uuid4())}}
+        case _:
+            return told
 
 
 def _event(told: Body) -> Body:
