@@ -17,6 +17,7 @@ import pytest
 from demo.shop import Customer, Shop
 from devstack.deployment import Deployment
 from devstack.simulator import launch
+from devstack.simulator.moods import Mood
 from devstack.stack import Stack
 from invariants.checker import check
 from invariants.sources import Sources
@@ -50,8 +51,7 @@ METHODS = (
     "pm_declined",
     "pm_capture_fails",
     "pm_expires",
-    "pm_answer_lost",
-    "pm_timeout",
+    *(f"pm_answer_{mood.replace('-', '_')}" for mood in Mood),
     "pm_error_5xx",
     "pm_webhook_first",
     "pm_webhook_late",
