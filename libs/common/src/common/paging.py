@@ -5,7 +5,9 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Generic, TypeVar
+from uuid import UUID
 
 from fastapi import Depends, Request, Response
 from pydantic import Field, SecretStr, TypeAdapter
@@ -75,6 +77,11 @@ class Pages:
     def begin(self, listing: str, query: PageQuery) -> list[str]:
         """Tell after which key the page begins; the first begins after nothing."""
         return self._cursors.open(listing, query.cursor)
+
+    def begin_in_time(self, listing: str, query: PageQuery) -> tuple[datetime, UUID] | None:
+        """Tell after which moment and id a page of a list by time begins."""
+        last = self.begin(listing, query)
+        return (datetime.fromisoformat(last[0]), UUID(last[1])) if last else None
 
     def cut(
         self, listing: str, query: PageQuery, rows: Sequence[T], key: Callable[[T], Sequence[str]]

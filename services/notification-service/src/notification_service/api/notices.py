@@ -100,7 +100,7 @@ async def list_notifications(
 ) -> Page[Notice]:
     """List what customers were told, and what became of each message, newest first."""
     wanted = query.filter_for(caller)
-    after = _after(pages.begin("notifications", query))
+    after = pages.begin_in_time("notifications", query)
     async with parts.database.transaction() as tx:
         rows = await reads.list_notices(tx, wanted, after=after, limit=query.limit + 1)
     shown, cursor = pages.cut(
@@ -137,7 +137,3 @@ async def resend_notification(
         raise not_found()
     response.headers["Location"] = request.url.path.removesuffix("/resend")
     return Notice.of(row)
-
-
-def _after(last: list[str]) -> tuple[datetime, UUID] | None:
-    return (datetime.fromisoformat(last[0]), UUID(last[1])) if last else None

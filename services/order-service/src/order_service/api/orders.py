@@ -1,6 +1,5 @@
 """Orders as their owners see them, and their cancellation."""
 
-from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
@@ -66,7 +65,7 @@ async def list_orders(
 ) -> Page[OrderView]:
     """List orders, newest first."""
     wanted = query.filter_for(caller)
-    after = _after(pages.begin("orders", query))
+    after = pages.begin_in_time("orders", query)
     async with parts.database.transaction() as tx:
         rows = await reads.list_orders(tx, wanted, after=after, limit=query.limit + 1)
         shown, cursor = pages.cut(
@@ -137,7 +136,3 @@ async def cancel_order(
         await handlers.cancel_order(tx, command, patience=parts.patience)
 
     return replay(await idempotency.once(parts.database, row, cancel))
-
-
-def _after(last: list[str]) -> tuple[datetime, UUID] | None:
-    return (datetime.fromisoformat(last[0]), UUID(last[1])) if last else None

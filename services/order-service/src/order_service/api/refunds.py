@@ -1,6 +1,5 @@
 """Refunds: asked for by staff, and seen by the order's owner too."""
 
-from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
@@ -73,8 +72,7 @@ async def list_refunds(
 ) -> Page[RefundView]:
     """List an order's refunds, newest first; also the one that a cancellation made."""
     listing = f"refunds of {order_id}"
-    last = pages.begin(listing, query)
-    after = (datetime.fromisoformat(last[0]), UUID(last[1])) if last else None
+    after = pages.begin_in_time(listing, query)
     async with parts.database.transaction() as tx:
         await _refuse_strangers(tx, order_id, caller)
         found = await refunds.list_page(tx, order_id, after=after, limit=query.limit + 1)

@@ -162,8 +162,7 @@ async def list_sagas(
     parts: PartsOf,
 ) -> Page[SagaView]:
     """List sagas, newest first; `health=STUCK` are those that wait for you."""
-    last = pages.begin("sagas", query)
-    after = (datetime.fromisoformat(last[0]), UUID(last[1])) if last else None
+    after = pages.begin_in_time("sagas", query)
     wanted = SagaFilter(health=query.health, status=query.status)
     async with parts.database.transaction() as tx:
         orders = await store.list_sagas(tx, wanted, after=after, limit=query.limit + 1)

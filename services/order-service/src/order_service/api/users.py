@@ -1,6 +1,5 @@
 """User administration: everybody's accounts, for admins."""
 
-from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
@@ -59,8 +58,7 @@ async def list_users(
     query: Annotated[UserQuery, Query()], _admin: Admin, pages: PagesOf, parts: PartsOf
 ) -> Page[User]:
     """List accounts, newest first; those that were erased are gone."""
-    last = pages.begin("users", query)
-    after = (datetime.fromisoformat(last[0]), UUID(last[1])) if last else None
+    after = pages.begin_in_time("users", query)
     wanted = AccountFilter(query.role, query.active, query.email.lower() if query.email else None)
     async with parts.database.transaction() as tx:
         found = await store.list_customers(tx, wanted, after=after, limit=query.limit + 1)

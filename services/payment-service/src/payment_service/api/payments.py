@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -42,7 +41,7 @@ async def list_payments(
         created_from=query.created_from,
         created_to=query.created_to,
     )
-    after = _after(pages.begin("payments", query))
+    after = pages.begin_in_time("payments", query)
     async with database.transaction() as tx:
         rows = await reads.list_payments(tx, wanted, after=after, limit=query.limit + 1)
     shown, cursor = pages.cut(
@@ -73,7 +72,3 @@ async def get_refund(refund_id: UUID, caller: Caller, database: DatabaseOf) -> R
     if row is None:
         raise not_found()
     return RefundOut.of(row)
-
-
-def _after(last: list[str]) -> tuple[datetime, UUID] | None:
-    return (datetime.fromisoformat(last[0]), UUID(last[1])) if last else None
