@@ -11,6 +11,7 @@ from benchmarks.measurement import Measurement, Size
 _CLOSING = (
     "Run it on a quiet machine: whatever else runs is measured with it. Each finished run is kept"
     " in .local/bench/runs, and the report in .local/bench is written anew from all that is kept."
+    " P7, the peers, is `python -m benchmarks.compare`."
     " Exit code: 0 measured, 1 a figure missed its aim, 2 no figures."
 )
 

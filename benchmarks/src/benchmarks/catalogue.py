@@ -2,7 +2,25 @@
 
 import asyncio
 
-from benchmarks import idle, latency, listeners, overload, scaling, storm, throughput
+from benchmarks import (
+    accepting,
+    backlog,
+    batches,
+    ceilings,
+    consuming,
+    growth,
+    held,
+    idle,
+    latency,
+    listeners,
+    overload,
+    relaying,
+    scaling,
+    skew,
+    soak,
+    storm,
+    throughput,
+)
 from benchmarks.measurement import Found, Measurement, Size
 from benchmarks.rig import Rig
 
@@ -22,6 +40,12 @@ async def _live_streams(rig: Rig, size: Size) -> Found:
 
 MEASUREMENTS = (
     Measurement(
+        (accepting.ROW,),
+        accepting.measure,
+        lambda size: 60 + size.seconds + size.orders / 100,
+        Size(orders=10_000),
+    ),
+    Measurement(
         (throughput.SPEED, throughput.PRICE, throughput.MEMORY),
         throughput.measure,
         lambda size: 15 + size.orders / 250,
@@ -32,6 +56,25 @@ MEASUREMENTS = (
         lambda size: 35 + 2 * size.seconds + size.orders / 250,
         Size(orders=2000, seconds=20),
     ),
+    Measurement((relaying.ROW,), relaying.measure, lambda size: 30 + size.events / 4000),
+    Measurement((consuming.ROW,), consuming.measure, lambda size: 40 + size.events / 1500),
+    Measurement((skew.ROW,), skew.measure, lambda size: 30 + 3 * size.orders / 250),
+    Measurement(
+        (held.ROW,),
+        held.measure,
+        lambda size: 60 + size.seconds + 2 * min(60, size.seconds) + size.orders / 100,
+        Size(orders=3000, seconds=180),
+        runs=1,
+        settings=overload.UNLIMITED,
+    ),
+    Measurement(
+        (soak.ROW,),
+        soak.measure,
+        lambda size: 120 + size.seconds + size.orders / 250,
+        Size(seconds=1800),
+        runs=1,
+        settings=overload.UNLIMITED,
+    ),
     Measurement(
         (overload.ROW,),
         _twice_too_much,
@@ -40,13 +83,41 @@ MEASUREMENTS = (
         runs=1,
         settings=overload.UNLIMITED,
     ),
+    Measurement(
+        (backlog.ROW,),
+        backlog.measure,
+        lambda size: 60 + size.orders / 1000 + size.orders / 200,
+        Size(orders=100_000),
+        runs=1,
+        settings=backlog.SETTINGS,
+    ),
+    Measurement(
+        (batches.ROW,),
+        batches.measure,
+        lambda size: len(size.steps) * (20 + 2 * size.seconds + size.orders / 100),
+        Size(orders=2000, seconds=20, steps=(1, 10, 50, 200, 500)),
+        runs=1,
+    ),
     Measurement((idle.ROW,), idle.measure, lambda size: 20 + size.seconds, Size(seconds=20)),
+    Measurement(
+        (growth.ROW,),
+        growth.measure,
+        lambda size: sum(30 + size.orders / 200 + step / 1500 for step in size.steps),
+        Size(orders=3000, steps=(10_000, 100_000, 1_000_000)),
+        runs=1,
+    ),
     Measurement((storm.ROW,), _login_storm, lambda size: 30 + 2 * size.seconds, runs=1),
     Measurement(
         (scaling.ROW,),
         scaling.measure,
         lambda size: 90 + size.seconds + size.orders / 100,
         runs=1,
+    ),
+    Measurement(
+        (ceilings.ROW,),
+        ceilings.measure,
+        lambda size: 120 + 2 * size.seconds + size.orders / 150,
+        Size(seconds=10),
     ),
     Measurement((listeners.ROW,), _live_streams, lambda size: 40 + size.seconds, runs=1),
 )

@@ -10,6 +10,9 @@ from benchmarks import charts, keeping
 from benchmarks.figures import Measured
 from benchmarks.keeping import Kept
 
+PART = "minute "
+"""Begins the names of figures that are only for the picture and for other programs."""
+
 
 def as_table(rows: Iterable[Measured]) -> Table:
     """Draw the figures that have an aim, and those that explain them."""
@@ -43,14 +46,23 @@ def as_markdown(kept: Sequence[Kept], pictures: Iterable[str] = ()) -> str:
 def save(folder: Path = keeping.FOLDER) -> Path:
     """Write all that is kept as one report; returns the Markdown's path."""
     kept = keeping.everything(folder)
-    pictures = charts.draw([row for each in kept for row in each.rows])
+    compared = folder / "compare.json"
+    systems = json.loads(compared.read_text())["systems"] if compared.is_file() else ()
+    pictures = charts.draw([row for each in kept for row in each.rows], systems)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         (folder / name).write_text(picture)
     found = [keeping.as_json(each) for each in kept]
     (folder / "report.json").write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     path = folder / "report.md"
-    path.write_text(as_markdown(kept, pictures))
+    path.write_text(as_markdown(kept, pictures) + _beside_peers(folder))
     return path
+
+
+def _beside_peers(folder: Path) -> str:
+    """Take in what `make compare` wrote: P7."""
+    path = folder / "compare.md"
+    return f"\n## P7: beside its peers\n\n{path.read_text()}" if path.is_file() else ""
 
 
 def _sources(kept: Sequence[Kept]) -> Iterable[str]:
@@ -72,6 +84,8 @@ def _sources(kept: Sequence[Kept]) -> Iterable[str]:
 
 def _lines(measured: Measured) -> Iterable[tuple[str, str, str, str, bool | None]]:
     for name in measured.names:
+        if name.startswith(PART):
+            continue
         values, middle = measured.values(name), measured.median(name)
         aim = measured.row.aims.get(name)
         spread = f"{number(values[0])} to {number(values[-1])}"

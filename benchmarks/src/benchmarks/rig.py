@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from demo.invoices import Product
 from demo.plan import Stocked
@@ -23,6 +24,7 @@ STOCK = 10_000_000
 """Never runs out: what is measured is the whole way, not the refusal."""
 CUSTOMERS = 32
 SEED = 2026
+AS_USUAL: Mapping[str, str] = MappingProxyType({})
 STANDARD = {
     "JWT_EXPIRES_IN": "3600",
     "LOGIN_LIMIT_ACCOUNT": "100000/1m",
@@ -44,7 +46,7 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(settings: Mapping[str, str]) -> AsyncIterator[Rig]:
+async def rig(settings: Mapping[str, str] = AS_USUAL) -> AsyncIterator[Rig]:
     """Start everything with the durability that a user gets, and stop it again."""
     async with Stack.start() as stack:
         services = Deployment(stack)

@@ -68,7 +68,7 @@ def short(value: float) -> str:
     """Write a number in as few digits as a picture needs."""
     if value >= 100:  # noqa: PLR2004
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2g}"  # noqa: PLR2004
+    return f"{value:.1f}".removesuffix(".0") if value >= 10 else f"{value:.2g}"  # noqa: PLR2004
 
 
 def _bar(

@@ -1,0 +1,134 @@
+"""P15: what an order costs when the tables are full of old ones, by up to a million."""
+
+import asyncio
+import time
+
+import asyncpg
+
+from benchmarks import judge, meter
+from benchmarks.driver import Driver, LoadError
+from benchmarks.figures import Aim, Row
+from benchmarks.measurement import Found, Size
+from benchmarks.observer import observe
+from benchmarks.rig import Rig
+
+MARK = "feedbeef"
+"""In every id that was made up here: so they are found again, among ids that hold chance there."""
+TEMPLATES = 1000
+"""Settled orders that are copied, with everything that the four services keep of them."""
+COPIED = {
+    "orders.orders": ("order_id",),
+    "orders.order_lines": ("order_id",),
+    "orders.order_events": ("order_id", "event_id"),
+    "orders.idempotency_keys": ("order_id", "principal"),
+    "orders.inbox": ("event_id",),
+    "inventory.reservations": ("order_id",),
+    "inventory.reservation_lines": ("order_id",),
+    "inventory.movements": ("order_id",),
+    "inventory.inbox": ("event_id",),
+    "payments.payments": ("order_id", "payment_id"),
+    "payments.inbox": ("event_id",),
+    "notifications.orders": ("order_id",),
+    "notifications.notifications": ("order_id", "id"),
+    "notifications.inbox": ("event_id",),
+}
+"""Table → the ids that a copy gets anew; by the first one its rows are found."""
+UNSENT = "SELECT count(*) FROM notifications.notifications WHERE status = 'PENDING'"
+_COLUMNS = """
+    SELECT attname FROM pg_attribute
+     WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped
+       AND attidentity = '' AND attgenerated = '' ORDER BY attnum
+"""
+
+ROW = Row("P15", "CPU an order by orders in the tables", {"fullest : emptiest": Aim(1.15)})
+
+
+async def measure(rig: Rig, size: Size) -> Found:
+    """Fill up to each number, and measure; at the end take out what never was an order."""
+    db = await asyncpg.connect(rig.sources.database_url)
+    prices: dict[int, float] = {}
+    figures: dict[str, float] = {}
+    filled = 0
+    try:
+        await _choose_templates(db)
+        for step in sorted(size.steps):
+            copies = max(1, step // TEMPLATES)
+            await _fill(db, filled + 1, copies)
+            filled = copies
+            prices[step], speed = await _measure(rig, db, size.orders)
+            figures[f"{step}: CPU ms an order"] = prices[step]
+            figures[f"{step}: completed orders/s"] = speed
+    finally:
+        await _empty(db)
+        await db.close()
+    return {ROW.id: {"fullest : emptiest": prices[max(prices)] / prices[min(prices)], **figures}}
+
+
+async def _measure(rig: Rig, db: asyncpg.Connection, orders: int) -> tuple[float, float]:
+    async with observe(rig.stack.bootstrap) as observer, Driver(rig) as driver:
+        await driver.burst(orders // 10)
+        await judge.settle(rig)
+        before = meter.cpu_seconds(rig)
+        load = await driver.burst(orders)
+        last = await observer.wait("OrderCompleted", load.meant, seconds=judge.PATIENCE)
+        await _all_sent(db)
+        price = meter.price(before, meter.cpu_seconds(rig), orders)
+    await judge.settle(rig)
+    return price[meter.ALL], orders / (last - load.began)
+
+
+async def _all_sent(db: asyncpg.Connection) -> None:
+    """Wait for the e-mails by an index: the checker counts whole tables, which would count here."""
+    deadline = time.monotonic() + judge.PATIENCE
+    while left := await db.fetchval(UNSENT):
+        if time.monotonic() > deadline:
+            message = f"{left} e-mails are not sent after {judge.PATIENCE:g} s"
+            raise LoadError(message)
+        await asyncio.sleep(0.2)
+
+
+async def _choose_templates(db: asyncpg.Connection) -> None:
+    await db.execute(
+        """CREATE TEMP TABLE templates AS
+           SELECT order_id, convert_to(order_id::text, 'UTF8') AS key FROM orders.orders
+            WHERE status = 'COMPLETED' ORDER BY order_id LIMIT 1000"""
+    )
+    if await db.fetchval("SELECT count(*) FROM templates") < TEMPLATES:
+        message = f"fewer than {TEMPLATES} orders are completed that could be copied"
+        raise LoadError(message)
+
+
+async def _fill(db: asyncpg.Connection, first: int, last: int) -> None:
+    """Add the copies of these numbers, and let the planner and the disk come to rest."""
+    for table, ids in COPIED.items():
+        columns = [row["attname"] for row in await db.fetch(_COLUMNS, table)]
+        names = ", ".join(f'"{name}"' for name in columns)
+        values = ", ".join(_copied(name) if name in ids else f't."{name}"' for name in columns)
+        chosen = "t.key = o.key" if ids == ("event_id",) else "t.order_id = o.order_id"
+        await db.execute(
+            f"""INSERT INTO {table} ({names})
+                SELECT {values} FROM {table} AS t JOIN templates AS o ON {chosen}
+                 CROSS JOIN generate_series($1::bigint, $2::bigint) AS copy
+                 WHERE t.{ids[0]}::text NOT LIKE '%-{MARK}____'""",  # noqa: S608  our own names
+            first,
+            last,
+            timeout=3600,
+        )
+        await db.execute(f"ANALYZE {table}", timeout=3600)
+    await db.execute("CHECKPOINT", timeout=3600)
+
+
+def _copied(column: str) -> str:
+    """Say the id of a copy in SQL: as many milliseconds later as its number, so in its order."""
+    digits = f"""replace(t."{column}"::text, '-', '')"""
+    made = f"('x' || substr({digits}, 1, 12))::bit(48)::bigint + copy"
+    rest = f"substr({digits}, 13, 8) || '{MARK}' || substr({digits}, 29)"
+    return f"(lpad(to_hex({made}), 12, '0') || {rest})::uuid"
+
+
+async def _empty(db: asyncpg.Connection) -> None:
+    for table, ids in COPIED.items():
+        await db.execute(
+            f"DELETE FROM {table} WHERE {ids[0]}::text LIKE '%-{MARK}____'",  # noqa: S608
+            timeout=3600,
+        )

@@ -1,0 +1,100 @@
+"""A second deployment on the rig's servers, with a database and topics that are its own."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+import asyncpg
+from devstack import postgres
+from devstack.deployment import Deployment
+from devstack.dsn import of_database
+from devstack.topology import SERVICES
+
+from benchmarks import meter
+from benchmarks.driver import LoadError
+from benchmarks.overload import UNLIMITED
+from benchmarks.rig import STANDARD, Rig
+
+POLL = 0.05
+"""Seconds between looks at how far something is: cheap, and short beside the seconds it takes."""
+PATIENCE = 300.0
+COPIED = {
+    "orders.products": "sku, name, price, currency, active, available, version, removed_at",
+    "inventory.stock": "sku, name, price, currency, available",
+}
+"""What a shop needs to take orders: table → columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Services that nobody but one measurement talks to."""
+
+    deployment: Deployment
+    database_url: str
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """How fast something got from its first progress to its end."""
+
+    rate: float
+    cpu_us: Mapping[str, float]
+    """CPU microseconds of each item by process."""
+
+
+@asynccontextmanager
+async def side(rig: Rig, name: str) -> AsyncIterator[Side]:
+    """Prepare it and start nothing of it; the rig's own services are stopped meanwhile."""
+    prefix = f"{name}-{uuid4().hex[:8]}"
+    dsn = of_database(rig.stack.admin_dsn, prefix)
+    await rig.services.stop()
+    await postgres.create_database(rig.stack.admin_dsn, prefix)
+    try:
+        await postgres.bootstrap(dsn)
+        deployment = Deployment(rig.stack, dsn, prefix=f"{prefix}.")
+        deployment.overrides.update({each: {**STANDARD, **UNLIMITED} for each in SERVICES})
+        await deployment.prepare()
+        await _copy_shop(rig.stack.admin_dsn, dsn)
+        yield Side(deployment, dsn, f"{prefix}.")
+        await deployment.stop()
+    finally:
+        await postgres.drop_database(rig.stack.admin_dsn, prefix)
+        await rig.services.start()
+
+
+async def drain(rig: Rig, progress: Callable[[], Awaitable[int]], total: int) -> Drain:
+    """Watch a count that grows to the total; what comes before it first grows does not count."""
+    start = await _until(progress, lambda now: now > 0)
+    began, before = time.perf_counter(), meter.cpu_seconds(rig)
+    end = await _until(progress, lambda now: now >= total)
+    lasted, cpu = time.perf_counter() - began, meter.spent(before, meter.cpu_seconds(rig))
+    done = end - start
+    if done <= 0:
+        message = f"{total} are too few: all were done at the first look"
+        raise LoadError(message)
+    return Drain(done / lasted, {name: used / done * 1e6 for name, used in cpu.items()})
+
+
+async def _until(progress: Callable[[], Awaitable[int]], holds: Callable[[int], bool]) -> int:
+    async with asyncio.timeout(PATIENCE):
+        while not holds(now := await progress()):  # noqa: ASYNC110  it happens in other processes
+            await asyncio.sleep(POLL)
+    return now
+
+
+async def _copy_shop(source: str, target: str) -> None:
+    reader, writer = await asyncpg.connect(source), await asyncpg.connect(target)
+    try:
+        for table, columns in COPIED.items():
+            rows = await reader.fetch(f"SELECT {columns} FROM {table}")  # noqa: S608  our own names
+            schema, name = table.split(".")
+            await writer.copy_records_to_table(
+                name, schema_name=schema, columns=columns.split(", "), records=map(tuple, rows)
+            )
+    finally:
+        await reader.close()
+        await writer.close()
