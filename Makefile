@@ -88,6 +88,9 @@ bench-login: bench-p16 ## measure what 20 parallel logins cost those who order
 bench-listeners: bench-p17 ## measure 1,000 live streams on one process
 bench-overload: bench-p11 ## offer twice what can be completed: what is taken must be completed
 
+bench-ceilings: .venv/installed ## measure what this machine can do at most: pgbench, fdatasync, Kafka, ASGI
+	@$(PY) -m benchmarks ceilings $(ARGS)
+
 bench-report: .venv/installed ## write the report of every figure that is kept in .local/bench
 	@$(PY) -m benchmarks --report
 
@@ -128,4 +131,4 @@ $(UV):
 	@$(UV) pip install --quiet --python $(PY) --no-deps $(foreach member,$(MEMBERS),--editable $(member))
 	@touch $@
 
-.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick fuzz fuzz-api money format dev down bench bench-login bench-listeners bench-overload bench-report compare invariants asyncapi openapi images-check up lock
+.PHONY: help demo test check check-lint check-types check-contracts check-services check-others model chaos chaos-quick fuzz fuzz-api money format dev down bench bench-login bench-listeners bench-overload bench-ceilings bench-report compare invariants asyncapi openapi images-check up lock

@@ -7,7 +7,7 @@ from benchmarks.keeping import Circumstances, Kept
 from benchmarks.latency import ROW as LATENCY
 from benchmarks.throughput import PRICE, SPEED
 
-from benchmarks import meter, report
+from benchmarks import charts, meter, report
 
 MACHINE = {"cores": "2", "cpu": "Xeon", "memory": "24 GiB", "system": "Linux", "python": "3.11"}
 HERE = Circumstances("132f39d", MACHINE, {"CONSUMER_MAX_RECORDS": "10"}, {"orders": 5000})
@@ -76,3 +76,38 @@ def test_an_aim_at_least_is_met_from_its_bound_on() -> None:
     row = Row("P0", "what", {"x": Aim(5, at_least=True)})
 
     assert "**" not in report.as_markdown([_kept(Measured(row, [{"x": 5}]))]).split("Bold")[0]
+
+
+def test_the_minutes_of_a_soak_are_drawn_and_not_listed() -> None:
+    minutes = {f"minute {n:02}: resident MiB": 400.0 + n for n in range(1, 31)}
+    soak = Measured(Row("P10", "soak", {}), [{"orders": 9000.0, **minutes}])
+
+    assert "minute 30" not in report.as_markdown([_kept(soak)])
+    assert "resident MiB 430" in charts.draw([soak])["soak.svg"]
+
+
+def test_batch_sizes_are_drawn_in_their_order() -> None:
+    found = {f"{step}: completed orders/s": float(step) for step in (1, 10, 50, 200, 500)}
+    found |= {f"{step}: CPU ms an order": 100.0 / step for step in (1, 10, 50, 200, 500)}
+    found |= {f"{step}: at 50/s: POST → CONFIRMED p99 ms": 90.0 for step in (1, 10, 50, 200, 500)}
+
+    picture = charts.draw([Measured(Row("P13", "batches", {}), [found])])["batches.svg"]
+
+    places = [picture.index(f">{step}<") for step in (10, 50, 200, 500)]
+    assert places == sorted(places)
+
+
+def test_what_was_compared_has_its_place_in_the_report(tmp_path: Path) -> None:
+    run = {"orders/s": 60, "CPU ms of peer": 20.0, "CPU ms of postgres": 9.0}
+    dbos = {"title": "DBOS, a durable workflow an order", "failure": "", "runs": [run, run]}
+    broken = {"title": "Celery, late", "failure": "no figure", "runs": [run]}
+    (tmp_path / "compare.json").write_text(json.dumps({"systems": [dbos, broken]}))
+    (tmp_path / "compare.md").write_text("| DBOS | 60 |\n")
+
+    written = report.save(tmp_path).read_text()
+
+    assert "## P7" in written
+    assert "| DBOS | 60 |" in written
+    picture = (tmp_path / "peers.svg").read_text()
+    assert "DBOS" in picture
+    assert "Celery" not in picture

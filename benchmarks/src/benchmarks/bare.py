@@ -5,6 +5,7 @@ route: no authentication, no validation, no limits. `/empty` is a bare ASGI answ
 """
 
 import asyncio
+import itertools
 import json
 from http import HTTPStatus
 from uuid import UUID
@@ -25,7 +26,10 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-CUSTOMER = UUID(int=1)
+from benchmarks import rig
+
+CUSTOMERS = tuple(UUID(int=number) for number in range(1, 1 + rig.CUSTOMERS))
+"""As many as the driver plays: what one of them holds is looked up for each order."""
 
 
 async def _empty(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -35,14 +39,17 @@ async def _empty(scope: Scope, _receive: Receive, send: Send) -> None:
 
 
 def _application(intake: Intake) -> Starlette:
+    customers = itertools.cycle(CUSTOMERS)
+
     async def place(request: Request) -> Response:
         wanted = json.loads(await request.body())
         order_id = uuid7()
         lines = tuple(WantedLine(item["sku"], item["quantity"]) for item in wanted["items"])
         answer = json.dumps({"orderId": str(order_id)}).encode()
-        slot = Slot(CUSTOMER, "POST /orders", request.headers["Idempotency-Key"])
+        customer = next(customers)
+        slot = Slot(customer, "POST /orders", request.headers["Idempotency-Key"])
         row = KeyRow(slot, b"", HTTPStatus.ACCEPTED, answer, order_id)
-        command = PlaceOrder(order_id, CUSTOMER, lines, wanted["paymentMethod"])
+        command = PlaceOrder(order_id, customer, lines, wanted["paymentMethod"])
         await intake.submit(Submission(command, row))
         return Response(answer, HTTPStatus.ACCEPTED, media_type="application/json")
 
