@@ -13,7 +13,8 @@ from common.message import uuid7
 from notification_service.channels.merchants import Merchants
 from notification_service.channels.signing import Vault
 from notification_service.domain.happenings import EventType, Happening
-from notification_service.sending.webhooks import Janitor, Messenger, Patience
+from notification_service.sending.forgetting import Janitor
+from notification_service.sending.webhooks import Messenger, Patience
 from notification_service.store import deliveries, endpoints
 from notification_service.store.deliveries import AT_ONCE, WEBHOOK_BELL
 from notification_service.store.endpoints import EndpointChange, NewEndpoint
@@ -339,7 +340,7 @@ async def test_what_was_settled_long_ago_is_forgotten(desk: Desk) -> None:
         await desk.add(shop)
         await desk.happen(uuid7(), *LIFE)
         await eventually(desk.are("DELIVERED"))
-    janitor = Janitor(desk.database, timedelta(days=30))
+    janitor = Janitor(desk.database, timedelta(days=90), timedelta(days=30))
 
     kept = await janitor.sweep()
     await desk.run("UPDATE deliveries SET settled_at = now() - interval '31 days'")

@@ -21,8 +21,9 @@ from notification_service.channels.smtp import MailServer
 from notification_service.channels.stationery import Stationery
 from notification_service.consumers import SUBSCRIPTION
 from notification_service.domain.addresses import Digests
+from notification_service.sending.forgetting import Janitor
 from notification_service.sending.letters import Sender
-from notification_service.sending.webhooks import Janitor, Messenger, Patience
+from notification_service.sending.webhooks import Messenger, Patience
 from notification_service.settings import Settings
 
 NAME = "notification-service"
@@ -39,7 +40,7 @@ def build(settings: Settings) -> Service:
     stationery = Stationery.load()
     digests = Digests(settings.derived_key("addresses"))
     vault = Vault(settings.derived_key("webhooks"))
-    janitor = Janitor(database, settings.webhook_keep)
+    janitor = Janitor(database, settings.mail_keep, settings.webhook_keep)
     sender = Sender(database, channel, stationery, digests, settings.mail_give_up_after)
     api = create_app(
         title="Pedido notifications",
@@ -70,7 +71,7 @@ def build(settings: Settings) -> Service:
         loops=[
             sender.loop(concurrency=settings.smtp_connections),
             build_messenger(settings, database, vault),
-            SweepLoop("webhook log", database, janitor.sweep, FORGETTING, "webhook log"),
+            SweepLoop("old logs", database, janitor.sweep, FORGETTING, "old logs"),
         ],
     )
 

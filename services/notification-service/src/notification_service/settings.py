@@ -5,11 +5,15 @@ import hmac
 from datetime import timedelta
 from typing import Self
 
+from common.inbox import INBOX_DAYS
 from common.process import ProcessSettings
 from common.settings import ApiSettings, Duration, JwtSettings, KafkaSettings
 from pydantic import Field, SecretStr, TypeAdapter, field_validator, model_validator
 
 _DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
+
+_LONGEST_REPLAY = timedelta(days=INBOX_DAYS + 1)
+"""An event that is older than the inbox is stale; its clock may have been a day ahead."""
 
 
 def _delays(schedule: str) -> tuple[timedelta, ...]:
@@ -39,6 +43,10 @@ class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
     )
     mail_give_up_after: Duration = Field(
         timedelta(days=2), description="age at which an e-mail that is still put off has failed"
+    )
+    mail_keep: Duration = Field(
+        timedelta(days=90),
+        description="how long a settled e-mail and its attempts stay in the log; 46d at least",
     )
     webhook_timeout: Duration = Field(
         timedelta(seconds=15), description="longest call of a merchant's endpoint, all told"
@@ -83,6 +91,16 @@ class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
             message = "WEBHOOK_ALLOW_PRIVATE_NETWORKS would open our network to merchants' URLs"
             raise ValueError(message)
         return self
+
+    @field_validator("mail_keep")
+    @classmethod
+    def _no_event_outlives_its_notice(cls, value: timedelta) -> timedelta:
+        if value < _LONGEST_REPLAY:
+            message = (
+                f"less than {_LONGEST_REPLAY.days}d: an event that came again would mail again"
+            )
+            raise ValueError(message)
+        return value
 
     @field_validator("webhook_schedule")
     @classmethod

@@ -89,16 +89,3 @@ class Messenger:
     @property
     def _needed(self) -> float:
         return (self.merchants.timeout + LEASE_MARGIN).total_seconds()
-
-
-@dataclass(frozen=True, slots=True)
-class Janitor:
-    """Forgets deliveries that were settled long ago."""
-
-    database: Database
-    keep: timedelta
-
-    async def sweep(self) -> int:
-        """Forget some; answers how many."""
-        async with self.database.transaction() as tx:
-            return await delivery_store.forget_deliveries(tx, self.keep, most=1000)

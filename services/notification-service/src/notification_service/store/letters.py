@@ -150,6 +150,27 @@ async def save_settlements(tx: Transaction, settlements: Sequence[Settlement]) -
     return {row["id"] for row in rows}
 
 
+async def forget_notices(tx: Transaction, older_than: timedelta, *, most: int) -> int:
+    """Remove what was settled so long ago, with its attempts; answers how many notices it was."""
+    removed: int = await tx.fetchval(
+        """
+        WITH old AS MATERIALIZED (
+            SELECT id FROM notifications
+             WHERE created_at < now() - $1::interval AND settled_at < now() - $1::interval
+             ORDER BY created_at, id LIMIT $2 FOR UPDATE SKIP LOCKED
+        ), log AS (
+            DELETE FROM attempts a USING old WHERE a.notice_id = old.id
+        ), removed AS (
+            DELETE FROM notifications n USING old WHERE n.id = old.id RETURNING n.id
+        )
+        SELECT count(*) FROM removed
+        """,
+        older_than,
+        most,
+    )
+    return removed
+
+
 async def find_bounced(tx: Transaction, digests: Sequence[bytes]) -> set[bytes]:
     """Tell which of these addresses' digests are on the suppression list."""
     rows = await tx.fetch(
