@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from common.database import Database
 from common.message import StateRecord, uuid7
+from notification_service import handlers
 from notification_service.channels.mail import Email
 from notification_service.channels.smtp import MailServer
 from notification_service.channels.stationery import Stationery
@@ -152,3 +153,17 @@ async def test_a_server_that_drops_after_data_gets_the_same_message_id_again(
     assert len(hostile.taken) == 4
     assert set(message_ids(hostile)) == {f"<{order_id}.confirmed.-@pedido>"}
     assert (await outcome(database))[0] == "SENT"
+
+
+async def test_what_is_sent_again_is_the_same_message(database: Database) -> None:
+    async with office_of(Postmaster()) as office, sending(database, office):
+        order_id = await owe(database)
+        await eventually(lambda: ended(database))
+        async with database.transaction() as tx:
+            notice_id = await tx.fetchval("SELECT id FROM notifications WHERE kind = 'confirmed'")
+            await handlers.resend_notice(tx, notice_id, principal=uuid7())
+        await eventually(lambda: len(office.postmaster.taken) == 2)
+        await eventually(lambda: ended(database))
+
+    assert message_ids(office.postmaster) == [f"<{order_id}.confirmed.-@pedido>"] * 2
+    assert await outcome(database) == ("SENT", None, ["delivered", "delivered"])
