@@ -1,12 +1,12 @@
 """Request bodies: strict by type, with no member that is not listed here."""
 
-import re
 from collections import Counter
 from json import JSONDecodeError
 from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
 
 from common import strict_json
+from common.card_numbers import holds_card_number
 from common.errors import FieldError, Refusal
 from common.http import PRINTABLE, Body, Changes, as_checked
 from common.message import Cause
@@ -32,8 +32,6 @@ B = TypeVar("B", bound=Body)
 
 DEFAULT_PAYMENT_METHOD = "pm_card"
 """What an order that names none is paid with."""
-
-_CARD_NUMBER = re.compile(r"[0-9]{13,19}")
 
 MAX_QUANTITY = 1_000_000
 """Far above any line that was ever sold (74,215 pieces) and far below what money could overflow."""
@@ -73,17 +71,9 @@ Roles = Annotated[
 
 
 def _no_card_number(token: str) -> str:
-    """Refuse a card number in a token's clothes, so that it is never stored, sent or logged."""
-    for digits in _CARD_NUMBER.findall(token.replace("_", "")):
-        if _luhn(digits):
-            raise ValueError("send a token of the payment provider, never a card number")
+    if holds_card_number(token):
+        raise ValueError("send a token of the payment provider, never a card number")
     return token
-
-
-def _luhn(digits: str) -> bool:
-    """Tell whether the last digit checks the others, as that of every card number does."""
-    doubled = (int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits)))
-    return sum(value // 10 + value % 10 for value in doubled) % 10 == 0
 
 
 class WantedItem(Body):
