@@ -30,7 +30,14 @@ LOOKS = 2
 
 PATIENCE = Patience(*[timedelta(seconds=1)] * 4)
 _MINUTE = timedelta(minutes=1)
-_PACE = Pace(timeout=_MINUTE, lease_for=_MINUTE, poll=_MINUTE, concurrency=1, key_life=_MINUTE)
+_PACE = Pace(
+    timeout=_MINUTE,
+    lease_for=_MINUTE,
+    poll=_MINUTE,
+    concurrency=1,
+    key_life=_MINUTE,
+    hold_life=_MINUTE,
+)
 
 
 @dataclass(eq=False)
@@ -76,7 +83,9 @@ class Till:
         taken |= {report.order_id for report in self.reports}
         return [order_id for order_id in self.due() if order_id not in taken]
 
-    def lease(self, order_id: UUID, now: datetime, *, key_is_old: bool = False) -> Errand:
+    def lease(
+        self, order_id: UUID, now: datetime, *, key_is_old: bool = False, hold_is_old: bool = False
+    ) -> Errand:
         """Lease a payment, also one that another worker has: that one's lease ran out."""
         payment = self.rows.payments[order_id]
         attempt = payment.attempt
@@ -92,7 +101,11 @@ class Till:
         self.rows.payments[order_id] = replace(payment, attempt=leased)
         looks = attempt.in_doubt or attempt.operation.kind is Kind.LOOK
         errand = _errand(self.rows.payments[order_id], now)
-        errand = replace(errand, must_look=looks or (key_is_old and attempt.called_at is not None))
+        errand = replace(
+            errand,
+            must_look=looks or (key_is_old and attempt.called_at is not None),
+            is_late=hold_is_old and attempt.operation.kind is Kind.CAPTURE,
+        )
         self.errands.append(errand)
         return errand
 

@@ -32,7 +32,10 @@ class Mood(StrEnum):
 STUBBORN = "pm_stubborn"
 """Refuses to give up or give back at the first attempt, then does."""
 
-METHODS = ("pm_ok", "pm_ok", "pm_declined", "pm_capture_fails", STUBBORN)
+CARD = "pm_4242424242424242"
+"""No token: the provider must never see it."""
+
+METHODS = ("pm_ok", "pm_ok", "pm_declined", "pm_capture_fails", STUBBORN, CARD)
 
 
 @dataclass
@@ -126,6 +129,7 @@ class Provider:
         return self._tell(intent)
 
     def _authorise(self, form: Form) -> Body:
+        assert form["payment_method"] != CARD
         metadata = {name: form[f"metadata[{name}]"] for name in ("order_id", "payment_id")}
         intent = Intent(
             id=f"pi_{len(self.intents)}",

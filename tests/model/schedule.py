@@ -160,7 +160,8 @@ class Schedule:
 
     def _lease(self, order_id: UUID) -> None:
         old = self._befalls(Mishap.MOODY)
-        self.world.till.lease(order_id, self.world.tick(), key_is_old=old)
+        late = self._befalls(Mishap.MOODY)
+        self.world.till.lease(order_id, self.world.tick(), key_is_old=old, hold_is_old=late)
 
     def _call(self, errand: Errand) -> None:
         charges = errand.operation.kind in {Kind.AUTHORIZE, Kind.CAPTURE}

@@ -207,12 +207,12 @@ class Saga(RuleBasedStateMachine):
     def adjust(self, sku: str, quantity: int) -> None:
         self.world.adjust(sku, quantity)
 
-    @rule(number=PICK, old=st.booleans())
+    @rule(number=PICK, old=st.booleans(), late=st.booleans())
     @precondition(lambda self: self.world.till.due())
-    def lease(self, number: int, old: bool) -> None:  # noqa: FBT001  drawn
+    def lease(self, number: int, old: bool, late: bool) -> None:  # noqa: FBT001  drawn
         """Take a payment up, be it from a worker that is too slow."""
         till = self.world.till
-        till.lease(pick(number, till.due()), self.world.tick(), key_is_old=old)
+        till.lease(pick(number, till.due()), self.world.tick(), key_is_old=old, hold_is_old=late)
 
     @rule(number=PICK, mood=MOODS)
     @precondition(lambda self: self.world.till.errands)

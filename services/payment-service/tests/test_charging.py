@@ -17,6 +17,7 @@ from payment_service.domain.answers import Errand, Postponed, Succeeded
 from payment_service.messages import (
     OrderCancelRequested,
     OrderExpired,
+    OrderRejected,
     PaymentDeclined,
     PaymentVoided,
     StockReserved,
@@ -41,7 +42,8 @@ def keys(cashier: Cashier, row: dict[str, object]) -> list[str]:
 async def lease(cashier: Cashier, limit: int = 1) -> list[Errand]:
     """Lease as a worker does that then dies."""
     async with cashier.database.transaction() as tx:
-        return await lease_errands(tx, limit, uuid4(), LEASE, key_life=timedelta(hours=23))
+        lives = {"key_life": timedelta(hours=23), "hold_life": timedelta(days=6)}
+        return await lease_errands(tx, limit, uuid4(), LEASE, **lives)
 
 
 async def move(cashier: Cashier, order_id: UUID, **by: timedelta) -> None:
@@ -166,6 +168,26 @@ async def test_more_than_the_limit_is_declined_without_asking_the_provider(
 
     assert cashier.effects(above) == []
     assert [event.code for event in await cashier.said(above)] == ["over_limit"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("method", ["pm_4242424242424242", "4242-4242-4242-4242"])
+async def test_a_card_number_in_an_event_is_declined_and_goes_no_further(
+    cashier: Cashier, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order_id = await cashier.due(method)
+    async with cashier.charging():
+        await eventually(partial(cashier.has, order_id, "DECLINED"))
+        await cashier.hear(OrderRejected(order_id=order_id))
+
+    assert await cashier.words(order_id) == ["PaymentDeclined", "PaymentVoided"]
+    row = await cashier.payment(order_id)
+    assert row["code"] == "card_number"
+    assert keys(cashier, row) == []
+    tables = await cashier.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'payments'")
+    dump = [await cashier.rows(f"SELECT t::text FROM {name} AS t") for (name,) in tables]  # noqa: S608
+    assert "withheld" in f"{dump}"
+    assert method not in f"{dump}{capsys.readouterr()}"
+    assert method.encode().hex() not in f"{dump}"
 
 
 @pytest.mark.parametrize("operation", ["authorize", "capture"])

@@ -81,8 +81,8 @@ async def test_an_answer_for_an_order_never_seen_is_stale(cashier: Cashier) -> N
 async def test_payments_that_failed_together_are_not_tried_again_together(cashier: Cashier) -> None:
     orders = [await cashier.due() for _ in range(12)]
     async with cashier.database.transaction() as tx:
-        lease, life = timedelta(seconds=60), timedelta(hours=23)
-        errands = await lease_errands(tx, 12, uuid4(), lease, key_life=life)
+        hour = timedelta(hours=1)
+        errands = await lease_errands(tx, 12, uuid4(), hour, key_life=hour, hold_life=hour)
 
     await settle(cashier, *(errand.report(Unknown("time-out")) for errand in errands))
 

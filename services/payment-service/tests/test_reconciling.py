@@ -209,8 +209,8 @@ async def test_a_provider_that_is_away_is_asked_again_later(
 
 async def test_the_whole_list_is_compared_regularly(cashier: Cashier) -> None:
     day = timedelta(days=1)
-    await handlers.watch_books(cashier.database, day)
-    await handlers.watch_books(cashier.database, day)
+    await handlers.watch_books(cashier.database, day, day)
+    await handlers.watch_books(cashier.database, day, day)
     assert len(await cashier.rows("SELECT * FROM reconciliations")) == 1
 
     await cashier.rows(
@@ -223,7 +223,7 @@ async def test_the_whole_list_is_compared_regularly(cashier: Cashier) -> None:
         "VALUES ($1, now() - interval '2 hours', now() - interval '1 hour', now())",
         uuid7(),  # an operator's own run leaves no gap in the regular ones
     )
-    await handlers.watch_books(cashier.database, day)
+    await handlers.watch_books(cashier.database, day, day)
 
     first, second = await cashier.rows(
         "SELECT * FROM reconciliations WHERE regular ORDER BY created_at"

@@ -35,7 +35,7 @@ async def no_refunds(cashier: Cashier) -> AsyncIterator[None]:
 
 async def overdue_refunds(cashier: Cashier) -> float | None:
     """Read the metric that the alert PaymentsOverdue asks for, as the service shows it."""
-    await handlers.watch_books(cashier.database, DAY)
+    await handlers.watch_books(cashier.database, DAY, DAY)
     return REGISTRY.get_sample_value("pedido_payments_overdue", {"operation": "REFUND"})
 
 

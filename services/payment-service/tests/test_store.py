@@ -95,7 +95,7 @@ async def test_a_delay_moves_the_due_time_and_no_delay_leaves_it(cashier: Cashie
 
 async def lease(cashier: Cashier, limit: int = 10) -> list[UUID]:
     async with cashier.database.transaction() as tx:
-        errands = await lease_errands(tx, limit, uuid4(), MINUTE, key_life=MINUTE)
+        errands = await lease_errands(tx, limit, uuid4(), MINUTE, key_life=MINUTE, hold_life=MINUTE)
     return [errand.order_id for errand in errands]
 
 

@@ -51,7 +51,12 @@ def build(settings: Settings) -> Service:
     consumer = Consumer(SUBSCRIPTION, database=database, kafka=settings)
     ops.mount(api, consumer, database, settings)
     api.include_router(reconciliations.ops_router, prefix=reconciliations.OPS_PREFIX)
-    books = partial(handlers.watch_books, database, settings.payment_reconcile_every)
+    books = partial(
+        handlers.watch_books,
+        database,
+        settings.payment_reconcile_every,
+        settings.payment_hold_alarm,
+    )
     return Service(
         name=NAME,
         settings=settings,
@@ -114,6 +119,7 @@ def build_charger(settings: Settings, database: Database, breaker: Breaker) -> C
             poll=settings.payment_poll,
             concurrency=settings.payment_gateway_connections,
             key_life=settings.payment_key_life,
+            hold_life=settings.payment_hold_life,
             most=settings.payment_limits,
         ),
         patience=Patience(

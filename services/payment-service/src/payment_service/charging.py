@@ -16,7 +16,7 @@ from prometheus_client import Counter
 
 from payment_service import handlers
 from payment_service.domain.answers import Answer, Declined, Errand, Patience, Postponed, Succeeded
-from payment_service.domain.payment import Kind
+from payment_service.domain.payment import WITHHELD, Kind
 from payment_service.gateway.provider import Provider
 from payment_service.store.batches import CHARGING_BELL
 from payment_service.store.leases import lease_errands
@@ -40,6 +40,7 @@ class Pace:
     poll: timedelta
     concurrency: int
     key_life: timedelta
+    hold_life: timedelta
     most: Mapping[str, int] = field(default_factory=dict)
     """Currency → the largest amount that is authorised, in minor units; others have no limit."""
 
@@ -58,7 +59,9 @@ class Charger:
         loop = DueLoop(
             "charging",
             database=self.database,
-            lease=partial(lease_errands, key_life=self.pace.key_life),
+            lease=partial(
+                lease_errands, key_life=self.pace.key_life, hold_life=self.pace.hold_life
+            ),
             work=self.work,
             settle=self.settle,
             lease_for=self.pace.lease_for,
@@ -74,9 +77,10 @@ class Charger:
         left = errand.lease_ends - time.monotonic()
         if left < (self.pace.timeout + LEASE_MARGIN).total_seconds():
             return Postponed("lease too short", called=False)
-        if _is_too_much(errand, self.pace.most):
-            answer: Answer = Declined("over_limit")
-        elif errand.must_look:
+        code = _obstacle(errand, self.pace.most)
+        if code is not None:
+            answer: Answer = Declined(code)
+        elif errand.must_look or errand.is_late:
             answer = await self.provider.look(errand)
         else:
             answer = await self.provider.call(errand)
@@ -89,10 +93,20 @@ class Charger:
         await handlers.settle_reports(self.database, reports, self.patience)
 
 
-def _is_too_much(errand: Errand, most: Mapping[str, int]) -> bool:
-    """Decline before the first call alone: after it, the provider may hold the money already."""
-    first = errand.operation.kind is Kind.AUTHORIZE and (errand.number, errand.calls) == (1, 1)
-    return first and errand.amount > most.get(errand.currency, errand.amount)
+def _obstacle(errand: Errand, most: Mapping[str, int]) -> str | None:
+    """Tell why the provider is not asked, if it never was: after that it may have done it."""
+    if errand.payment_method == WITHHELD:
+        return "card_number"
+    if errand.calls > 1:
+        return None
+    match errand.operation.kind:
+        case Kind.AUTHORIZE if errand.number == 1:
+            limit = most.get(errand.currency, errand.amount)
+            return "over_limit" if errand.amount > limit else None
+        case Kind.CAPTURE if errand.is_late:
+            return "authorization_expired"
+        case _:
+            return None
 
 
 def _report(errand: Errand, answer: Answer) -> None:

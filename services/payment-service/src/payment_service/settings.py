@@ -50,6 +50,17 @@ class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
         gt=timedelta(0),
         description="how long an idempotency key is trusted; less than the provider keeps it",
     )
+    payment_hold_life: Duration = Field(
+        timedelta(days=6),
+        gt=timedelta(0),
+        description="how long an authorisation may be captured; less than the provider holds it,"
+        " which is 7 days for cards",
+    )
+    payment_hold_alarm: Duration = Field(
+        timedelta(days=1),
+        gt=timedelta(0),
+        description="age from which a hold that is still to be captured is alarming",
+    )
     payment_limits: dict[str, Annotated[int, Field(gt=0)]] = Field(
         {},
         description="largest amounts that are authorised, in minor units by currency, as"

@@ -51,11 +51,13 @@ class ProviderOut(Wire):
     operation: Kind | None
     attempt: int
     next_at: datetime | None
+    authorized_at: datetime | None
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> Self:
         return cls(
             authorization_id=row["intent_id"],
+            authorized_at=row["authorized_at"],
             operation=Kind(row["operation"]) if row["operation"] else None,
             attempt=row["attempt"],
             next_at=row["next_at"],

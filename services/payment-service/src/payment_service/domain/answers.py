@@ -76,6 +76,8 @@ class Errand:
     called_from: datetime
     called_to: datetime
     """When earlier calls with this key were made: where to look for their effect."""
+    is_late: bool = False
+    """The authorisation is about to end: what has not been captured is not any more."""
 
     @property
     def key(self) -> str:

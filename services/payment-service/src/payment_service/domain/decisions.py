@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from common.card_numbers import holds_card_number
 from common.message import Outcome, Stale
 
 from payment_service.domain.payment import (
+    WITHHELD,
     Book,
     Goods,
     Have,
@@ -36,7 +38,9 @@ def place(book: Book, order: OrderPlaced) -> Outcome | Stale:
         return Stale("over before it was placed")
     if payment.payment_method is not None:
         return Stale("placed already")
-    placed = replace(payment, customer_id=order.customer_id, payment_method=order.payment_method)
+    is_card = holds_card_number(order.payment_method)
+    method = WITHHELD if is_card else order.payment_method
+    placed = replace(payment, customer_id=order.customer_id, payment_method=method)
     if payment.amount is None:
         placed = replace(placed, amount=order.total.amount, currency=order.total.currency)
     return conclude(payment, placed)

@@ -14,6 +14,9 @@ from payment_service.messages import Money, PaymentVoided
 
 AT_ONCE = timedelta(0)
 
+WITHHELD = "withheld"
+"""Stands for a card's number that came in a token's place: not even our books take it."""
+
 
 class Wanted(StrEnum):
     """What the order needs of its money; CLOSED absorbs."""

@@ -31,6 +31,9 @@ _SWEPT = 1000
 _DIFFERENCES = Gauge(
     "pedido_payment_differences", "Differences from the provider's list in the last full comparison"
 )
+_OLD_HOLDS = Gauge(
+    "pedido_payment_old_holds", "Authorisations that wait for their capture and come to their end"
+)
 _OVERDUE_CALLS = Gauge(
     "pedido_payments_overdue",
     "Payments whose operation at the provider began 5 minutes ago and has not ended",
@@ -91,11 +94,12 @@ async def postpone_run(database: Database, run: Run) -> None:
         await reconciliations.postpone_run(tx, run, _AGAIN)
 
 
-async def watch_books(database: Database, every: timedelta) -> int:
+async def watch_books(database: Database, every: timedelta, hold_alarm: timedelta) -> int:
     """Ask for the regular comparison, show what is open, forget old webhooks."""
     async with database.transaction() as tx:
         await reconciliations.add_regular_run(tx, uuid7(), every)
         _DIFFERENCES.set(await reconciliations.count_open_differences(tx))
+        _OLD_HOLDS.set(await reads.count_old_holds(tx, hold_alarm))
         for operation, count in (await reads.count_overdue(tx, _OVERDUE)).items():
             _OVERDUE_CALLS.labels(operation).set(count)
         return await webhooks.forget_events(tx, _KEPT, _SWEPT)

@@ -161,7 +161,9 @@ UPDATE payments AS p
        called_at = n.called_at, last_call_at = n.last_call_at, lease_token = n.lease_token,
        next_at = CASE WHEN n.operation IS NOT NULL THEN coalesce(now() + n.delay, p.next_at) END,
        cause_id = n.cause_id, correlation_id = n.correlation_id, traceparent = n.traceparent,
-       goods = n.goods, updated_at = now()
+       goods = n.goods, updated_at = now(),
+       authorized_at = CASE WHEN n.have = 'AUTHORIZED' AND p.have <> n.have
+                            THEN coalesce(p.called_at, now()) ELSE p.authorized_at END
   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[],
               $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::boolean[],
               $12::boolean[], $13::text[], $14::uuid[], $15::integer[], $16::integer[],

@@ -14,11 +14,18 @@ from payment_service.domain.payment import Kind, Operation
 
 
 async def lease_errands(
-    tx: Transaction, limit: int, token: UUID, lease_for: timedelta, *, key_life: timedelta
+    tx: Transaction,
+    limit: int,
+    token: UUID,
+    lease_for: timedelta,
+    *,
+    key_life: timedelta,
+    hold_life: timedelta,
 ) -> list[Errand]:
     """Lease the payments that are due, longest first, and note that a call may be made.
 
-    A key older than `key_life` tells nothing any more: the provider may have forgotten it.
+    A key older than `key_life` tells nothing any more: the provider may have forgotten it. A hold
+    older than `hold_life` is not captured any more: the provider may be giving it up.
     """
     lease_ends = time.monotonic() + lease_for.total_seconds()
     rows = await tx.fetch(
@@ -38,12 +45,15 @@ async def lease_errands(
                   coalesce((SELECT amount FROM refunds r WHERE r.refund_id = p.refund_id), p.amount)
                       AS amount,
                   p.currency, p.payment_method, p.intent_id, p.called_at,
-                  coalesce(due.last_call_at, p.called_at) AS called_to
+                  coalesce(due.last_call_at, p.called_at) AS called_to,
+                  p.operation = 'CAPTURE'
+                      AND coalesce(p.authorized_at < now() - $5::interval, false) AS is_late
         """,
         limit,
         token,
         lease_for,
         key_life,
+        hold_life,
     )
     return [_errand(row, token, lease_ends) for row in rows]
 
@@ -64,4 +74,5 @@ def _errand(row: asyncpg.Record, token: UUID, lease_ends: float) -> Errand:
         intent_id=row["intent_id"],
         called_from=row["called_at"],
         called_to=row["called_to"],
+        is_late=row["is_late"],
     )

@@ -111,6 +111,20 @@ async def made_at(tx: Transaction, payment_id: UUID) -> datetime:
     return moment
 
 
+async def count_old_holds(tx: Transaction, age: timedelta) -> int:
+    """Count the holds of that age that are still to be captured."""
+    return int(
+        await tx.fetchval(
+            """
+            SELECT count(*) FROM payments
+             WHERE next_at IS NOT NULL AND operation = 'CAPTURE'
+               AND authorized_at < now() - $1::interval
+            """,
+            age,
+        )
+    )
+
+
 async def count_overdue(tx: Transaction, age: timedelta) -> dict[str, int]:
     """Count the payments whose operation at the provider does not end, by operation."""
     rows = await tx.fetch(

@@ -62,6 +62,8 @@ payments = sa.Table(
     _moment("last_call_at"),
     sa.Column("lease_token", UUID),
     _moment("next_at"),
+    # When the call was first made that authorised: the hold is no younger.
+    _moment("authorized_at"),
     # What led here, for the events that the provider's answers become.
     sa.Column("cause_id", UUID),
     sa.Column("correlation_id", sa.Text),
