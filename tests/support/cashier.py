@@ -19,7 +19,7 @@ from common.dead_letter import Record
 from common.message import Event, uuid7
 from common.shell import Shell
 from devstack.topology import GATEWAY_KEY
-from payment_service import messages
+from payment_service import handlers, messages
 from payment_service.app import build_breaker, build_charger
 from payment_service.charging import Charger
 from payment_service.consumers import SUBSCRIPTION
@@ -161,6 +161,15 @@ class Cashier:
     async def words(self, order_id: UUID) -> list[str]:
         """See the names of what was announced."""
         return [event.type_name() for event in await self.said(order_id)]
+
+    async def watch_books(self) -> int:
+        """Look at the books as the service does now and then."""
+        return await handlers.watch_books(
+            self.database,
+            every=self.settings.payment_reconcile_every,
+            hold_alarm=self.settings.payment_hold_alarm,
+            keep=self.settings.payment_records_keep,
+        )
 
     async def rows(self, sql: str, *args: object) -> Sequence[Any]:
         """Look into the database."""

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from devstack.simulator import launch
-from payment_service import handlers
 from payment_service.domain.answers import Errand, Succeeded
 from payment_service.messages import OrderCancelRequested, PaymentCaptureFailed
 from payment_service.store.leases import lease_errands
@@ -43,7 +42,7 @@ async def leased(cashier: Cashier) -> Errand:
 
 async def old_holds(cashier: Cashier) -> float | None:
     """Read the metric that the alert HoldsEnd asks for, as the service shows it."""
-    await handlers.watch_books(cashier.database, DAY, cashier.settings.payment_hold_alarm)
+    await cashier.watch_books()
     return REGISTRY.get_sample_value("pedido_payment_old_holds")
 
 

@@ -14,7 +14,6 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 from common.message import uuid7
-from payment_service import handlers
 from payment_service.app import build_breaker, build_reconciler
 from payment_service.messages import Money, OrderCancelRequested, RefundRequested
 
@@ -208,9 +207,8 @@ async def test_a_provider_that_is_away_is_asked_again_later(
 
 
 async def test_the_whole_list_is_compared_regularly(cashier: Cashier) -> None:
-    day = timedelta(days=1)
-    await handlers.watch_books(cashier.database, day, day)
-    await handlers.watch_books(cashier.database, day, day)
+    await cashier.watch_books()
+    await cashier.watch_books()
     assert len(await cashier.rows("SELECT * FROM reconciliations")) == 1
 
     await cashier.rows(
@@ -223,12 +221,41 @@ async def test_the_whole_list_is_compared_regularly(cashier: Cashier) -> None:
         "VALUES ($1, now() - interval '2 hours', now() - interval '1 hour', now())",
         uuid7(),  # an operator's own run leaves no gap in the regular ones
     )
-    await handlers.watch_books(cashier.database, day, day)
+    await cashier.watch_books()
 
     first, second = await cashier.rows(
         "SELECT * FROM reconciliations WHERE regular ORDER BY created_at"
     )
     assert first["to_at"] == second["from_at"]
+
+
+async def test_old_comparisons_are_forgotten_but_for_the_last_regular_one(
+    cashier: Cashier,
+) -> None:
+    for days, regular in [(40, True), (35, True), (34, False), (29, False)]:
+        run_id = uuid7()
+        await cashier.rows(
+            "INSERT INTO reconciliations (run_id, regular, from_at, to_at, created_at, finished_at)"
+            " SELECT $1, $2, t - interval '1 day', t, t, t"
+            "   FROM (SELECT now() - make_interval(days => $3)) AS at (t)",
+            run_id,
+            regular,
+            days,
+        )
+        await cashier.rows(
+            "INSERT INTO reconciliation_differences (run_id, reason, ours, theirs) "
+            "VALUES ($1, 'STATE', $2, '-')",
+            run_id,
+            f"{days}",
+        )
+
+    gone = await cashier.watch_books()
+
+    assert gone == 2
+    left = await cashier.rows("SELECT ours FROM reconciliation_differences ORDER BY id")
+    assert [row["ours"] for row in left] == ["35", "29"]
+    ended = await cashier.rows("SELECT 1 FROM reconciliations WHERE finished_at IS NOT NULL")
+    assert len(ended) == 2
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
 import pytest
 from devstack.simulator import launch
-from payment_service import handlers
 from payment_service.messages import OrderCancelRequested
 from prometheus_client import REGISTRY
 
@@ -18,8 +16,6 @@ from tests.support.cashier import Cashier
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.postgres
-
-DAY = timedelta(days=1)
 
 
 @asynccontextmanager
@@ -35,7 +31,7 @@ async def no_refunds(cashier: Cashier) -> AsyncIterator[None]:
 
 async def overdue_refunds(cashier: Cashier) -> float | None:
     """Read the metric that the alert PaymentsOverdue asks for, as the service shows it."""
-    await handlers.watch_books(cashier.database, DAY, DAY)
+    await cashier.watch_books()
     return REGISTRY.get_sample_value("pedido_payments_overdue", {"operation": "REFUND"})
 
 

@@ -54,8 +54,9 @@ def build(settings: Settings) -> Service:
     books = partial(
         handlers.watch_books,
         database,
-        settings.payment_reconcile_every,
-        settings.payment_hold_alarm,
+        every=settings.payment_reconcile_every,
+        hold_alarm=settings.payment_hold_alarm,
+        keep=settings.payment_records_keep,
     )
     return Service(
         name=NAME,

@@ -100,6 +100,12 @@ class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
         gt=timedelta(0),
         description="time between counts of differences and of calls that do not end",
     )
+    payment_records_keep: Duration = Field(
+        timedelta(days=30),
+        ge=timedelta(days=4),
+        description="how long webhooks, which the provider may send again for 3 days, and"
+        " comparisons are kept; webhooks that alarmed stay",
+    )
     payment_breaker_calls: int = Field(
         10, ge=1, le=10_000, description="fewer calls in the window never open the circuit breaker"
     )

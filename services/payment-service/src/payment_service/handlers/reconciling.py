@@ -24,8 +24,6 @@ _AGAIN = timedelta(seconds=30)
 _EARLIER = timedelta(minutes=1)
 """The provider's clock may be behind ours."""
 _OVERDUE = timedelta(minutes=5)
-_KEPT = timedelta(days=30)
-"""The provider sends an event again for three days."""
 _SWEPT = 1000
 
 _DIFFERENCES = Gauge(
@@ -94,12 +92,15 @@ async def postpone_run(database: Database, run: Run) -> None:
         await reconciliations.postpone_run(tx, run, _AGAIN)
 
 
-async def watch_books(database: Database, every: timedelta, hold_alarm: timedelta) -> int:
-    """Ask for the regular comparison, show what is open, forget old webhooks."""
+async def watch_books(
+    database: Database, *, every: timedelta, hold_alarm: timedelta, keep: timedelta
+) -> int:
+    """Ask for the regular comparison, show what is open, forget old webhooks and comparisons."""
     async with database.transaction() as tx:
         await reconciliations.add_regular_run(tx, uuid7(), every)
         _DIFFERENCES.set(await reconciliations.count_open_differences(tx))
         _OLD_HOLDS.set(await reads.count_old_holds(tx, hold_alarm))
         for operation, count in (await reads.count_overdue(tx, _OVERDUE)).items():
             _OVERDUE_CALLS.labels(operation).set(count)
-        return await webhooks.forget_events(tx, _KEPT, _SWEPT)
+        runs = await reconciliations.forget_runs(tx, keep, _SWEPT)
+        return runs + await webhooks.forget_events(tx, keep, _SWEPT)

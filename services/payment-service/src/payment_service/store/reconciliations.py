@@ -176,6 +176,31 @@ async def postpone_run(tx: Transaction, run: Run, delay: timedelta) -> None:
     )
 
 
+async def forget_runs(tx: Transaction, age: timedelta, limit: int) -> int:
+    """Drop runs that ended so long ago, but for the last regular one: the next goes on from it."""
+    return int(
+        await tx.fetchval(
+            """
+            WITH last AS (
+                SELECT run_id FROM reconciliations WHERE regular AND finished_at IS NOT NULL
+                 ORDER BY finished_at DESC LIMIT 1
+            ), old AS (
+                SELECT run_id FROM reconciliations
+                 WHERE finished_at < now() - $1::interval AND run_id NOT IN (SELECT * FROM last)
+                 ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
+            ), lines AS (
+                DELETE FROM reconciliation_differences d USING old WHERE d.run_id = old.run_id
+            ), gone AS (
+                DELETE FROM reconciliations r USING old WHERE r.run_id = old.run_id RETURNING 1
+            )
+            SELECT count(*) FROM gone
+            """,
+            age,
+            limit,
+        )
+    )
+
+
 async def find_run(tx: Transaction, run_id: UUID) -> asyncpg.Record | None:
     """Find a run with the number of its differences."""
     return await tx.fetchrow(
