@@ -92,6 +92,8 @@ async def test_rows_reach_the_broker_and_are_gone(
         await eventually(lambda: empty(admin))
 
     assert sorted(key for key, _ in records if key) == sorted(str(o).encode() for o in orders)
+    ends = await inventory_topic.end_offsets(inventory_topic.assignment())
+    assert sum(ends.values()) == 1200, "the statement that deletes them must not read them again"
 
 
 async def test_the_events_of_one_key_stay_in_order(

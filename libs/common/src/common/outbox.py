@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from uuid import UUID
-
-from aiokafka.partitioner import murmur2
 
 from common import avro, telemetry
 from common.database import Transaction
@@ -19,6 +18,9 @@ BELL = "outbox"
 
 SHARDS = 8
 """Fixed for ever: two relays that disagreed on a key's shard would reorder it."""
+
+_SEED, _MIX, _32_BITS = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
+"""murmur2's, as Kafka has them."""
 
 _COLUMNS = (
     "event_id",
@@ -89,8 +91,19 @@ async def withdraw(tx: Transaction, topic: str, key: str) -> None:
 
 @lru_cache(maxsize=8192)
 def key_hash(key: bytes) -> int:
-    """Hash a key as Kafka's Java client does; pure Python, so each key is hashed once."""
-    return int(murmur2(key)) & 0x7FFFFFFF
+    """Hash a key as Kafka's Java client does, with murmur2; in Python, so each key once.
+
+    aiokafka's own takes more than twice as long: it puts words together from bytes.
+    """
+    words, rest = divmod(len(key), 4)
+    h = _SEED ^ len(key)
+    for word in struct.unpack_from(f"<{words}I", key):
+        k = word * _MIX & _32_BITS
+        h = (h * _MIX ^ (k ^ k >> 24) * _MIX) & _32_BITS
+    if rest:
+        h = (h ^ int.from_bytes(key[-rest:], "little")) * _MIX & _32_BITS
+    h = (h ^ h >> 13) * _MIX & _32_BITS
+    return (h ^ h >> 15) & 0x7FFFFFFF
 
 
 def _finished(said: Said, now: str) -> OutboxRow:
