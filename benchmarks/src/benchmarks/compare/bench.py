@@ -28,6 +28,8 @@ MS = 1000
 POLL_SECONDS = 0.25
 WARM_UP = 100
 """Orders that are not counted: connections, caches and compiled plans are new."""
+SETTLING = 2.0
+"""Seconds of a trickle that are not counted: the client that places it has just started."""
 PORTS = 4
 """As many as the greediest peer listens on."""
 STOCKED = "INSERT INTO stock SELECT unnest($1::text[]), $2"
@@ -118,7 +120,7 @@ async def measure(
     async with running(stack, peer, setting) as bench:
         await bench.run(WARM_UP)
         found = await _backlog(bench, orders)
-        trickle, _ = await bench.run(round(rate * seconds), rate)
+        trickle, _ = await bench.run(round(rate * (SETTLING + seconds)), rate)
         latencies = await _latencies(bench.database, trickle)
         await bench.judge()
     return {**found, **delays(latencies), "e-mails sent again": bench.told_again}
@@ -147,11 +149,12 @@ def delays(latencies: list[float]) -> Values:
 
 
 async def _latencies(database: asyncpg.Connection, submitted: Submitted) -> list[float]:
+    first = min(submitted.meant.values()) + SETTLING
+    meant = {order: at for order, at in submitted.meant.items() if at >= first}
     rows = await database.fetch(
-        "SELECT order_id, completed_at FROM orders WHERE order_id = ANY($1)",
-        list(submitted.meant),
+        "SELECT order_id, completed_at FROM orders WHERE order_id = ANY($1)", list(meant)
     )
-    return [row["completed_at"].timestamp() - submitted.meant[row["order_id"]] for row in rows]
+    return [row["completed_at"].timestamp() - meant[row["order_id"]] for row in rows]
 
 
 @asynccontextmanager

@@ -35,9 +35,9 @@ async def _measure(rig: Rig, driver: Driver, orders: int, rate: float, seconds: 
         cpu = meter.spent(before, meter.cpu_seconds(rig))
         letters = verdict.Letters(rig.stack.mail_dir, began, load.meant)
         again = letters.judge()
-        trickle = await driver.at_rate(rate, seconds)
+        trickle = await driver.at_rate(rate, bench.SETTLING + seconds)
         await observer.wait("OrderCompleted", trickle.meant, seconds=judge.PATIENCE)
-        latencies = trickle.until(observer.seen["OrderCompleted"])
+        latencies = trickle.until(observer.seen["OrderCompleted"], after=bench.SETTLING)
     await judge.settle(rig)
     await judge.verify(rig)
     seconds = max(completed, letters.last + since) - load.began
