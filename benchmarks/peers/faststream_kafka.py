@@ -6,7 +6,6 @@ Keys of the tables make a repeated message harmless; offsets are committed after
 """
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -14,21 +13,18 @@ from typing import Any
 
 import orjson
 import shop
+import topics
 import uvloop
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker
 from outside import Declined, Outside
 from shop import Order
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from topics import PREFIX
 from typing_extensions import TypedDict
 
-KAFKA = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
-PREFIX = os.environ.get("TOPIC_PREFIX", "")
 EVENTS = ("order-placed", "stock-reserved", "payment-captured", "order-completed")
-PARTITIONS = 12
-"""As many as the suite's own topics have."""
 RELAY_BATCH = 200
 RELAY_REST = 0.02
 """Seconds until an outbox that was empty is looked at again."""
@@ -47,7 +43,7 @@ engine = create_async_engine(
     pool_size=4 * shop.CONCURRENCY + 2,
     max_overflow=0,
 )
-broker = KafkaBroker(KAFKA, acks="all", logger=None)
+broker = KafkaBroker(topics.KAFKA, acks="all", logger=None)
 outside = Outside()
 
 
@@ -153,10 +149,7 @@ async def accept(order: Order) -> None:
 async def setup() -> None:
     async with engine.begin() as db:
         await db.execute(text(OUTBOX))
-    admin = AIOKafkaAdminClient(bootstrap_servers=KAFKA)
-    await admin.start()
-    await admin.create_topics([NewTopic(PREFIX + name, PARTITIONS, 1) for name in EVENTS])
-    await admin.close()
+    await topics.create(EVENTS)
 
 
 if __name__ == "__main__":

@@ -61,8 +61,8 @@ async def complete(order: Order, intent: str) -> None:
 
 async def give_back(order: Order) -> None:
     async with database.acquire() as db, db.transaction():
-        await execute(db, shop.RELEASE, order.row)
-        await execute(db, shop.REJECT, order.row)
+        for statement in (shop.RELEASE, shop.REJECT):
+            await execute(db, statement, order.row)
 
 
 @workflow.main()
@@ -148,12 +148,7 @@ async def submit() -> None:
 
 
 if __name__ == "__main__":
-    match sys.argv[1]:
-        case "server":
-            server()
-        case "work":
-            work()
-        case "register":
-            uvloop.run(register())
-        case _:
-            uvloop.run(submit())
+    if sys.argv[1] in {"server", "work"}:
+        {"server": server, "work": work}[sys.argv[1]]()
+    else:
+        uvloop.run({"register": register, "submit": submit}[sys.argv[1]]())

@@ -20,6 +20,7 @@ from benchmarks import judge, meter
 from benchmarks.compare import verdict
 from benchmarks.compare.environment import NODE
 from benchmarks.compare.peers import PROGRAMS, PYTHON, Peer, Setting
+from benchmarks.compare.world import World
 from benchmarks.driver import LoadError
 from benchmarks.figures import Values, percentile
 from benchmarks.rig import SKUS, STOCK
@@ -54,7 +55,8 @@ class Bench:
     stack: Stack
     peer: Peer
     database: asyncpg.Connection
-    env: dict[str, str]
+    env: Mapping[str, str]
+    world: World
     workers: list[Process]
     runs: int = 0
     units: int = 0
@@ -76,7 +78,7 @@ class Bench:
         return submitted, await self._finish(submitted, began)
 
     async def _finish(self, submitted: Submitted, began: int) -> float:
-        letters = verdict.Letters(self.stack.mail_dir, began, submitted.meant)
+        letters = verdict.Letters(self.world.mail, began, submitted.meant)
         deadline = time.monotonic() + judge.PATIENCE
         while (done := await self.database.fetchval(COMPLETED)) < len(self.placed) or len(
             letters.look()
@@ -93,8 +95,7 @@ class Bench:
 
     async def judge(self) -> None:
         """Refuse the whole when it lost or doubled anything."""
-        ledger = self.stack.gateway_ledger
-        await verdict.judge(self.database, ledger, self.placed, self.units)
+        await verdict.judge(self.database, self.world.ledger, self.placed, self.units)
 
     def cpu_seconds(self) -> dict[str, float]:
         """Return what its workers and its servers have used so far."""
@@ -165,20 +166,20 @@ async def running(stack: Stack, peer: Peer, setting: Setting) -> AsyncIterator[B
     dsn = of_database(stack.admin_dsn, name)
     database = await asyncpg.connect(dsn)
     workers: list[Process] = []
+    world = await World.start(stack.processes, stack.state / name, peer.name)
     try:
         await database.execute((PROGRAMS / "shop.sql").read_text())
         await database.execute(STOCKED, list(SKUS), STOCK)
-        env = _env(stack, setting, name)
+        env = _env(stack, world, setting, name)
         for step in peer.before:
             await _do(stack, peer, env, step)
         workers.extend(_spawn(stack, peer, setting, env))
         for step in peer.after:
             await _do(stack, peer, env, step)
-        yield Bench(stack, peer, database, env, workers)
+        yield Bench(stack, peer, database, env, world, workers)
     finally:
-        for worker in workers:
-            if worker.program.name in stack.processes.pids:
-                await stack.processes.stop(worker.program.name)
+        for process in (*workers, *world.processes):
+            await stack.processes.stop(process.program.name)
         await database.close()
         await drop_database(stack.admin_dsn, name)
 
@@ -198,19 +199,19 @@ def _spawn(stack: Stack, peer: Peer, setting: Setting, env: dict[str, str]) -> l
     return [*beside, *(start("work", number) for number in range(setting.processes))]
 
 
-def _env(stack: Stack, setting: Setting, database: str) -> dict[str, str]:
+def _env(stack: Stack, world: World, setting: Setting, database: str) -> dict[str, str]:
     own = {
         "DATABASE_URL": of_database(stack.admin_dsn, database),
         "KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap,
         "TOPIC_PREFIX": f"{database}.",
         "REDIS_URL": stack.redis_url,
-        "PAYMENT_GATEWAY_URL": stack.gateway_url,
+        "PAYMENT_GATEWAY_URL": world.gateway_url,
         "PAYMENT_GATEWAY_KEY": GATEWAY_KEY,
-        "SMTP_URL": stack.smtp_url,
+        "SMTP_URL": world.smtp_url,
         "PEER_CONCURRENCY": str(setting.concurrency),
         "PEER_VARIANT": setting.variant,
         "PEER_PORTS": ",".join(str(free_port()) for _ in range(PORTS)),
-        "PEER_STATE": str(stack.state / database),
+        "PEER_STATE": str(stack.state / database / "own"),
         "PEER_NODE": str(NODE),
     }
     return {**os.environ, **own}

@@ -1,9 +1,10 @@
 """Who is measured in which order, with which settings, and what becomes of those who can't be."""
 
 import argparse
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from devstack.stack import Stack
 from rich.console import Console
@@ -34,7 +35,7 @@ class Contender:
 
 
 class Comparison:
-    """All turns, and the board that their figures are for."""
+    """All turns, and the boards that their figures are for."""
 
     def __init__(self, wanted: argparse.Namespace, console: Console) -> None:
         """Plan what the command line asks for."""
@@ -52,54 +53,49 @@ class Comparison:
                 await self._choose(contender, stack)
             for number in range(1, self._wanted.runs + 1):
                 if pedido:
-                    await self._take_ours(number, pedido)
-                for contender in self._peers:
-                    await self._take(number, contender, stack)
+                    await self._take(f"run {number}", self.board.ours, self._ours(pedido))
+                for each in self._peers:
+                    await self._take(f"run {number}", each.line, self._run(each, stack))
 
     async def _choose(self, contender: Contender, stack: Stack) -> None:
         """Try each setting briefly, and keep the fastest."""
         peer, line = contender.peer, contender.line
         speeds: dict[Setting, float] = {}
-        for setting in peer.settings if len(peer.settings) > 1 else ():
-            if line.failure:
-                break
-            self._say(f"trying {setting}", line)
-            try:
-                found = await bench.attempt(stack, peer, setting, peer.orders // TRIAL_SHARE)
-            except FAILURES as error:
-                self._fail(error)
-                continue
-            speeds[setting] = found["orders/s"]
-            self._show(found)
+        for setting in peer.settings if len(peer.settings) > 1 and not line.failure else ():
+            trial = Line(peer.name, peer.title)
+            run = bench.attempt(stack, peer, setting, max(1, peer.orders // TRIAL_SHARE))
+            await self._take(f"trying {setting}", trial, run)
+            if trial.runs:
+                speeds[setting] = next(iter(trial.runs[0].values()))
         if speeds:
             contender.setting = max(speeds, key=lambda setting: speeds[setting])
             tried = ", ".join(f"{setting} {speed:.0f}/s" for setting, speed in speeds.items())
             line.about += f"; processes and what each does at once, tried: {tried}"
         line.about += f"; measured with {contender.setting}"
 
-    async def _take_ours(self, number: int, pedido: Rig) -> None:
-        line = self.board.ours
-        orders = self._wanted.orders * OUR_SHARE if self._wanted.orders else OUR_ORDERS
-        if not line.failure:
-            self._say(f"run {number}", line)
-            try:
-                found = await ours.measure(pedido, orders, self._wanted.rate, self._wanted.seconds)
-            except FAILURES as error:
-                line.failure = self._fail(error)
-            else:
-                self._keep(line, found)
+    async def _run(self, contender: Contender, stack: Stack) -> Values:
+        peer, setting, wanted = contender.peer, contender.setting, self._wanted
+        load = {"rate": wanted.rate, "seconds": wanted.seconds}
+        return await bench.measure(stack, peer, setting, peer.orders, **load)
 
-    async def _take(self, number: int, contender: Contender, stack: Stack) -> None:
-        peer, line = contender.peer, contender.line
-        load = {"rate": self._wanted.rate, "seconds": self._wanted.seconds}
-        if not line.failure:
-            self._say(f"run {number}", line)
-            try:
-                found = await bench.measure(stack, peer, contender.setting, peer.orders, **load)
-            except FAILURES as error:
-                line.failure = self._fail(error)
-            else:
-                self._keep(line, found)
+    async def _ours(self, pedido: Rig) -> Values:
+        orders = self._wanted.orders * OUR_SHARE if self._wanted.orders else OUR_ORDERS
+        return await ours.measure(pedido, orders, self._wanted.rate, self._wanted.seconds)
+
+    async def _take(self, what: str, line: Line, run: Coroutine[Any, Any, Values]) -> None:
+        """Make one run and keep what it gave, or why it gave nothing."""
+        if line.failure:
+            run.close()
+            return
+        self._console.print(f"{what}: {line.title}", highlight=False, markup=False)
+        try:
+            found = await run
+        except FAILURES as error:
+            line.failure = self._fail(error)
+            return
+        line.runs.append(found)
+        told = ", ".join(f"{figure} {value:.2f}" for figure, value in found.items())
+        self._console.print(f"  {told}", highlight=False)
 
     async def _install(self) -> None:
         self._console.print("installing the peers' packages")
@@ -110,17 +106,6 @@ class Comparison:
                     await environment.install_node()
             except NotInstalled as error:
                 contender.line.failure = self._fail(error)
-
-    def _keep(self, line: Line, found: Values) -> None:
-        line.runs.append(found)
-        self._show(found)
-
-    def _say(self, what: str, line: Line) -> None:
-        self._console.print(f"{what}: {line.title}", highlight=False, markup=False)
-
-    def _show(self, found: Values) -> None:
-        told = ", ".join(f"{figure} {value:.1f}" for figure, value in found.items())
-        self._console.print(f"  {told}", highlight=False)
 
     def _fail(self, error: Exception) -> str:
         reason = str(error) or type(error).__name__
