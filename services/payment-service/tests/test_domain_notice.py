@@ -60,6 +60,8 @@ def waiting(kind: Kind = Kind.AUTHORIZE, **attempt: object) -> Payment:
         (waiting(token=uuid4()), NOTICE, Verdict.NOTED),
         (waiting(in_doubt=True, looks=1), NOTICE, Verdict.NOTED),
         (waiting(Kind.LOOK), NOTICE, Verdict.NOTED),
+        (waiting(Kind.LOOK, token=uuid4()), RELEASED, Verdict.NOTED),
+        (waiting(Kind.LOOK, token=uuid4()), NOTICE, Verdict.LOOKING),
         (HELD, NOTICE, Verdict.NOTED),
         (HELD, RELEASED, Verdict.NOTED),
         (CLOSED, NOTICE, Verdict.LOOKING),
@@ -91,6 +93,14 @@ def test_a_look_for_late_money_begins_when_the_provider_made_it() -> None:
     _, after = take_notice(CLOSED, NOTICE)
 
     assert after.attempt == Attempt(Operation(Kind.LOOK), called_at=MADE)
+
+
+def test_a_look_in_hand_that_may_have_come_too_early_is_not_the_last() -> None:
+    payment = waiting(Kind.LOOK, token=uuid4(), called_at=MADE)
+
+    _, after = take_notice(payment, NOTICE)
+
+    assert after.attempt == Attempt(Operation(Kind.LOOK), number=2, called_at=MADE)
 
 
 @pytest.mark.parametrize(

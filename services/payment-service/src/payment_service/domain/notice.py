@@ -67,6 +67,8 @@ def take_notice(payment: Payment, notice: Notice) -> tuple[Verdict, Payment]:
         return Verdict.NOTED, payment
     if payment.attempt is None and payment.wanted is not Wanted.CLOSED:
         return Verdict.UNEXPLAINED, payment
+    if payment.attempt is not None and notice.holds_money and _is_looking(payment.attempt):
+        return _look_anew(payment, payment.attempt)
     return ask_now(payment, notice.created_at)
 
 
@@ -92,6 +94,16 @@ def _agrees(payment: Payment, notice: Notice) -> bool:
         and notice.order_id == payment.order_id
         and (notice.amount, notice.currency) == expected
     )
+
+
+def _is_looking(attempt: Attempt) -> bool:
+    return attempt.operation.kind is Kind.LOOK and attempt.token is not None
+
+
+def _look_anew(payment: Payment, attempt: Attempt) -> tuple[Verdict, Payment]:
+    """Look once more: the look in hand may have read the records before the money was in them."""
+    look = Attempt(attempt.operation, number=attempt.number + 1, called_at=attempt.called_at)
+    return Verdict.LOOKING, replace(payment, attempt=look, delay=AT_ONCE)
 
 
 def _hurry(payment: Payment, attempt: Attempt) -> tuple[Verdict, Payment]:
