@@ -13,10 +13,10 @@ _LABELS, _TOTALS = 190, 60
 """Pixels beside the bars: for their names on the left, for their sums on the right."""
 _BAR, _GAP = 30, 16
 _ROOM_FOR_NUMBER = 36
-_PLOT, _AXIS, _NAMES = 260, 64, 150
-"""Pixels of a line chart: its height, for its numbers on the left, for its names on the right."""
+_PLOT, _AXIS, _ENDS = 260, 64, 60
+"""Pixels of a line chart: its height, for numbers on the left, for those where lines end."""
 _APART = 15
-"""Pixels between two names, so that lines that end together are still told apart."""
+"""Pixels between two of the last, so that lines that end together are still told apart."""
 
 
 def bars(title: str, values: Mapping[str, Mapping[str, float]]) -> str:
@@ -37,7 +37,7 @@ def lines(title: str, values: Mapping[str, Mapping[str, float]]) -> str:
     """Draw a line for each label over the points they share, on a logarithmic scale."""
     points = list(dict.fromkeys(point for each in values.values() for point in each))
     ticks = _ticks([value for each in values.values() for value in each.values()])
-    left, right = _EDGE + _AXIS, WIDTH - _EDGE - _NAMES
+    left, right = _EDGE + _AXIS, WIDTH - _EDGE - _ENDS
     low, span = log10(ticks[0]), log10(ticks[-1] / ticks[0])
 
     def x_of(point: str) -> float:
@@ -46,21 +46,23 @@ def lines(title: str, values: Mapping[str, Mapping[str, float]]) -> str:
     def y_of(value: float) -> float:
         return _HEAD + _PLOT * (1 - (log10(max(value, ticks[0])) - low) / span)
 
-    shapes = []
+    colours = {label: COLOURS[n % len(COLOURS)] for n, label in enumerate(values)}
+    shapes = [*_legend(colours)]
     for tick in ticks:
         y = y_of(tick)
         shapes.append(_line(left, y, right, y))
         shapes.append(_text(left - 10, y + 4, short(tick), anchor="end", fill=FAINT, size=12))
     shapes += [_text(x_of(p), _HEAD + _PLOT + 24, p, fill=FAINT, size=12) for p in points]
-    for n, each in enumerate(values.values()):
+    ends: dict[str, float] = {}
+    for label, each in values.items():
         spots = [(x_of(point), y_of(value)) for point, value in each.items()]
-        shapes.extend(_path(spots, list(each.values()), COLOURS[n % len(COLOURS)]))
-    ends = {label: y_of(list(each.values())[-1]) for label, each in values.items()}
-    colours = dict(zip(values, COLOURS, strict=False))
+        shapes.extend(_path(spots, list(each.values()), colours[label]))
+        ends[label] = spots[-1][1]
     for label, y in _spread(ends):
-        name = f"{label} {short(list(values[label].values())[-1])}"
-        fill = colours.get(label, INK)
-        shapes.append(_text(right + 12, y + 4, name, anchor="start", fill=fill, bold=True))
+        last = short(list(values[label].values())[-1])
+        shapes.append(
+            _text(right + 12, y + 4, last, anchor="start", fill=colours[label], bold=True)
+        )
     return _card(title, _HEAD + _PLOT + 44, shapes)
 
 
@@ -116,7 +118,7 @@ def _ticks(values: Sequence[float]) -> list[float]:
 
 
 def _spread(ends: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    """Move names that would cover each other downwards."""
+    """Move numbers that would cover each other downwards."""
     free = 0.0
     for label, y in sorted(ends.items(), key=lambda end: end[1]):
         free = max(y, free)
