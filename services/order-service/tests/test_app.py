@@ -15,6 +15,7 @@ from order_service.settings import Settings
 
 from tests.support.orders import open_desk
 from tests.support.postgres import Databases
+from tests.support.shop import Shop
 
 
 async def run(
@@ -173,3 +174,14 @@ async def test_no_admin_is_made_of_what_is_no_account(
 
     assert (code, "Traceback" in out) == (2, False), out
     assert not typed or typed not in out
+
+
+@pytest.mark.postgres
+async def test_an_order_is_placed_without_the_framework_looking_for_its_route(shop: Shop) -> None:
+    await shop.sell(("TEA", 250))
+    shop.app.router.routes.clear()
+
+    placed = await shop.place(shop.caller(), ("TEA", 1))
+    listed = await shop.http.get("/products")
+
+    assert (placed.status_code, listed.status_code) == (202, 404)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 from order_service.api import (
     accounts,
@@ -47,5 +48,13 @@ PROBLEMS: Mapping[str, str] = {
 def attach(app: FastAPI, parts: Parts) -> None:
     """Give the routes their parts, and publish keys and operations outside the API prefix."""
     app.state.parts = parts
+    # Last, so that what the edge does to every request is done to this one, too.
+    app.user_middleware.append(
+        Middleware(
+            placing.Shortcut,
+            path=f"{parts.prefix}{placing.PATH}",
+            handlers=app.exception_handlers,
+        )
+    )
     app.include_router(well_known.router)
     app.include_router(sagas.router)

@@ -1,6 +1,6 @@
 """POST /orders: the one route that is called as often as everything else together."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +11,8 @@ from common.message import Cause, uuid7
 from common.openapi import refuses
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
 from order_service.api.bodies import PlaceOrderBody, read_body
@@ -20,7 +22,8 @@ from order_service.domain import Status
 from order_service.intake import Submission
 from order_service.store.keys import KeyRow, Slot
 
-ROUTE = "POST /orders"
+PATH = "/orders"
+ROUTE = f"POST {PATH}"
 
 _authenticate = auth.caller()
 
@@ -49,7 +52,7 @@ router = APIRouter(tags=["orders"], route_class=_DirectRoute)
 
 
 @router.post(
-    "/orders",
+    PATH,
     status_code=HTTPStatus.ACCEPTED,
     response_model=OrderAccepted,
     name="place_order",
@@ -78,6 +81,33 @@ async def place_order(
     command = body.command(order_id=order_id, customer_id=caller.id, cause=_this_request())
     answer = await parts.intake.submit(Submission(command, row))
     return replay(answer, location=f"{parts.prefix}/orders/{answer.order_id}")
+
+
+class Shortcut:
+    """Leads to POST /orders past FastAPI's way to a route, which takes as long as the rest.
+
+    The route stays where it is, too: for the API's document, and for whatever else is asked of its
+    path.
+    """
+
+    def __init__(self, app: ASGIApp, *, path: str, handlers: Mapping[Any, Any]) -> None:
+        """Stand before the application, with its own handlers of what routes raise."""
+        self._app = app
+        self._path = path
+        (self._route,) = (each for each in router.routes if isinstance(each, APIRoute))
+        self._handle = self._route.get_route_handler()
+        self._place = ExceptionMiddleware(self._answer, handlers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == self._path:
+            await self._place(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["route"] = self._route
+        response = await self._handle(Request(scope, receive))
+        await response(scope, receive, send)
 
 
 def _this_request() -> Cause | None:
