@@ -75,6 +75,7 @@ async def test_an_answer_for_an_order_never_seen_is_stale(cashier: Cashier) -> N
 
     await settle(cashier, report(order_id, Succeeded("pi_1")))
 
+    assert await cashier.rows("SELECT * FROM payments") == []
     assert await cashier.words(order_id) == []
 
 

@@ -52,6 +52,11 @@ async def lock_payments(tx: Transaction, order_ids: Iterable[UUID]) -> Book:
     return Book(payments | await _lock_known(tx, known) if known else payments)
 
 
+async def lock_known(tx: Transaction, order_ids: Iterable[UUID]) -> Book:
+    """Lock the orders' payments that are there; unlike an event, an answer makes none."""
+    return Book(await _lock_known(tx, sorted(order_ids)))
+
+
 async def lock_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
     """Lock a payment that is there; unlike an event, a notice makes none."""
     order_id = await tx.fetchval(
