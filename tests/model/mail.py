@@ -81,4 +81,4 @@ def _check_harmless(before: Payment, after: Payment) -> None:
     assert replace(after, attempt=before.attempt, delay=before.delay) == before
     if before.attempt is not None:
         assert after.attempt is not None
-        assert after.attempt.operation == before.attempt.operation
+        assert replace(after.attempt, token=before.attempt.token) == before.attempt

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from common.message import Stale
+from payment_service.domain.answers import Patience, Report, Untouched
 from payment_service.domain.notice import Notice, Verdict, take_notice
 from payment_service.domain.payment import (
     AT_ONCE,
@@ -19,9 +21,11 @@ from payment_service.domain.payment import (
     RefundStatus,
     Wanted,
 )
+from payment_service.domain.settling import settle
 
 ORDER = UUID("0198f3a0-0001-7000-8000-000000000001")
 REFUND = UUID("0198f3a0-0003-7000-8000-000000000003")
+PATIENCE = Patience(*[timedelta(seconds=1)] * 4)
 MADE = datetime(2026, 3, 1, tzinfo=UTC)
 
 PLACED = Payment(ORDER, amount=2208, currency="GBP", payment_method="pm_ok")
@@ -61,7 +65,6 @@ def waiting(kind: Kind = Kind.AUTHORIZE, **attempt: object) -> Payment:
         (waiting(in_doubt=True, looks=1), NOTICE, Verdict.NOTED),
         (waiting(Kind.LOOK), NOTICE, Verdict.NOTED),
         (waiting(Kind.LOOK, token=uuid4()), RELEASED, Verdict.NOTED),
-        (waiting(Kind.LOOK, token=uuid4()), NOTICE, Verdict.LOOKING),
         (HELD, NOTICE, Verdict.NOTED),
         (HELD, RELEASED, Verdict.NOTED),
         (CLOSED, NOTICE, Verdict.LOOKING),
@@ -95,12 +98,22 @@ def test_a_look_for_late_money_begins_when_the_provider_made_it() -> None:
     assert after.attempt == Attempt(Operation(Kind.LOOK), called_at=MADE)
 
 
-def test_a_look_in_hand_that_may_have_come_too_early_is_not_the_last() -> None:
-    payment = waiting(Kind.LOOK, token=uuid4(), called_at=MADE)
+@pytest.mark.parametrize(
+    "looking",
+    [
+        waiting(Kind.LOOK, token=uuid4()),
+        waiting(Kind.AUTHORIZE, token=uuid4(), in_doubt=True, looks=1),
+    ],
+    ids=["for late money", "for a charge in doubt"],
+)
+def test_a_look_made_before_the_money_came_does_not_count(looking: Payment) -> None:
+    assert looking.attempt is not None
+    nothing = Report(ORDER, looking.attempt.operation, 1, looking.attempt.token, Untouched())
 
-    _, after = take_notice(payment, NOTICE)
+    found, after = take_notice(looking, NOTICE)
 
-    assert after.attempt == Attempt(Operation(Kind.LOOK), number=2, called_at=MADE)
+    assert (found, after.delay) == (Verdict.LOOKING, AT_ONCE)
+    assert isinstance(settle(after, nothing, PATIENCE), Stale)
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,8 @@ def take_notice(payment: Payment, notice: Notice) -> tuple[Verdict, Payment]:
         return Verdict.NOTED, payment
     if payment.attempt is None and payment.wanted is not Wanted.CLOSED:
         return Verdict.UNEXPLAINED, payment
-    if payment.attempt is not None and notice.holds_money and _is_looking(payment.attempt):
-        return _look_anew(payment, payment.attempt)
+    if notice.holds_money and payment.attempt is not None and _is_look_in_hand(payment.attempt):
+        return _void_look(payment, payment.attempt)
     return ask_now(payment, notice.created_at)
 
 
@@ -96,14 +96,18 @@ def _agrees(payment: Payment, notice: Notice) -> bool:
     )
 
 
-def _is_looking(attempt: Attempt) -> bool:
-    return attempt.operation.kind is Kind.LOOK and attempt.token is not None
+def _is_look_in_hand(attempt: Attempt) -> bool:
+    looks = attempt.in_doubt or attempt.operation.kind is Kind.LOOK
+    return looks and attempt.token is not None
 
 
-def _look_anew(payment: Payment, attempt: Attempt) -> tuple[Verdict, Payment]:
-    """Look once more: the look in hand may have read the records before the money was in them."""
-    look = Attempt(attempt.operation, number=attempt.number + 1, called_at=attempt.called_at)
-    return Verdict.LOOKING, replace(payment, attempt=look, delay=AT_ONCE)
+def _void_look(payment: Payment, attempt: Attempt) -> tuple[Verdict, Payment]:
+    """Take the look out of its worker's hands: it may have been made before the money came.
+
+    That it showed nothing would close the search for good, or allow a charge under another key.
+    """
+    free = replace(attempt, token=None)
+    return Verdict.LOOKING, replace(payment, attempt=free, delay=AT_ONCE)
 
 
 def _hurry(payment: Payment, attempt: Attempt) -> tuple[Verdict, Payment]:
