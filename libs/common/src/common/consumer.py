@@ -43,8 +43,9 @@ _POLL_MS = 1000
 """What a poll really waits, unless records come: an empty one costs as much as a full one."""
 _COMPANY = 0.005
 """Seconds that a poll's first records wait for others: one costs as much as a batch of ten."""
-_PATIENCE_PER_RECORD, _MOST_PATIENCE = 0.0001, 0.02
-"""Seconds: under load the next poll waits a little, so that batches grow and each costs less."""
+_MOST_PATIENCE = 0.02
+"""Seconds: the next poll waits as long as the last batch took, at most so long. Where the machine
+is busy, batches take longer, so they grow, and each record costs less."""
 _LOOK = timedelta(seconds=5)
 """Between looks at lag, halts and the watchdog."""
 _A_DAY_MS = 86_400_000
@@ -208,11 +209,11 @@ class Consumer(Generic[S]):
             if self._stop.is_set() or client is None:
                 return
             await self._resumed()
-            self._last_record = time.monotonic()
+            began = self._last_record = time.monotonic()
             batch = [unpacking.record_of(each, self.kafka.topic_prefix) for each in records]
             await self._handle(batch)
             self._last_record = time.monotonic()
-        await asyncio.sleep(min(_MOST_PATIENCE, len(batch) * _PATIENCE_PER_RECORD))
+        await asyncio.sleep(min(_MOST_PATIENCE, self._last_record - began))
 
     async def _handle(self, batch: Sequence[Record]) -> None:
         began = time.monotonic()

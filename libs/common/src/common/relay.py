@@ -46,8 +46,9 @@ _BUSY_POLL, _REST_POLL, _DEAF_POLL = 0.01, 1.0, 0.25
 Each empty read doubles the wait, from the first to the second; or to the third, where all that is
 announced comes from other processes and no bell tells of it.
 """
-_PATIENCE_PER_ROW, _MOST_PATIENCE = 0.0003, 0.02
-"""Seconds: under load the next read waits a little, so that rounds grow and each row costs less."""
+_MOST_PATIENCE = 0.02
+"""Seconds: the next read waits as long as the last round took, at most so long: rounds grow where
+the machine is busy, and each row costs less."""
 _UPKEEP = 2.0
 """Seconds between looks for free shards, freed keys and the size of the outbox."""
 _REFUSED_FOR_GOOD = (
@@ -172,12 +173,14 @@ class Relay:
                     if loop.time() >= owned.upkeep_at:
                         await self._keep_up(owned)
                         owned.upkeep_at = loop.time() + _UPKEEP
+                    began = loop.time()
                     carried = await self._carry(owned)
+                    took = loop.time() - began
                     if stop.is_set() and carried == 0:
                         return
                     wait = _BUSY_POLL if carried else min(wait * 2, self._rest_poll)
                     if carried < _LIMIT:
-                        await asyncio.sleep(min(_MOST_PATIENCE, carried * _PATIENCE_PER_ROW))
+                        await asyncio.sleep(min(_MOST_PATIENCE, took) if carried else 0)
                         await self._database.bell(outbox.BELL).wait(wait)
         finally:
             telemetry.OUTBOX_LEADER.set(0)
