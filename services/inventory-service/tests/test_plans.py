@@ -61,7 +61,7 @@ LISTED: list[tuple[dict[str, Any], str]] = [
     ({"active": False}, "ix_stock_inactive"),
     ({"availability": "NONE"}, "ix_stock_availability_sku"),
     ({"availability": "LOW"}, "ix_stock_availability_sku"),
-    ({"availability": "SOME"}, "pk_stock"),
+    ({"availability": "SOME"}, "ix_stock_availability_sku"),
 ]
 
 MOVED: list[tuple[tuple[Any, ...], str]] = [
