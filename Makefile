@@ -13,6 +13,9 @@ CHAOS_MINUTES ?= 50
 SEED ?=
 ARGS ?=
 
+# A distribution's Python first: pyenv builds one without profile-guided optimisation, and the same
+# program then takes a third more CPU time.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3.1[1-9]) python3)
 UV := .local/uv/bin/uv
 UV_VERSION := 0.13.9
 PY := .venv/bin/python
@@ -126,7 +129,7 @@ $(UV):
 
 .venv/installed: requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS)) | $(UV)
 	@echo "installing the locked dependencies into .venv"
-	@$(UV) venv --quiet --allow-existing --python "$$(command -v python3)" .venv
+	@$(UV) venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv
 	@$(UV) pip sync --quiet --python $(PY) --require-hashes requirements.lock
 	@$(UV) pip install --quiet --python $(PY) --no-deps $(foreach member,$(MEMBERS),--editable $(member))
 	@touch $@

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,7 +28,7 @@ async def install() -> None:
     """Install the Python packages of all peers; raises NotInstalled."""
     if _current(LOCK, ENVIRONMENT):
         return
-    await _run(UV, "venv", "--quiet", "--allow-existing", ENVIRONMENT)
+    await _run(UV, "venv", "--quiet", "--allow-existing", "--python", sys.executable, ENVIRONMENT)
     await _run(UV, "pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, LOCK)
     _stamp(LOCK, ENVIRONMENT)
 
