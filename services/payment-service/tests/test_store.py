@@ -11,6 +11,7 @@ import pytest
 from common.message import Cause, uuid7
 from payment_service.domain.payment import (
     Attempt,
+    Book,
     Have,
     Kind,
     Operation,
@@ -24,6 +25,7 @@ from payment_service.store import batches
 from payment_service.store.leases import lease_errands
 
 from tests.support.cashier import Cashier, placed
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.postgres
 
@@ -32,11 +34,11 @@ MINUTE = timedelta(minutes=1)
 
 async def stored(cashier: Cashier, payment: Payment) -> Payment:
     async with cashier.database.transaction() as tx:
-        book = await batches.lock_payments(tx, [payment.order_id])
+        book = Book(await batches.lock_payments(tx, {payment.order_id}, new=set()))
         book.put(payment)
         await batches.save(tx, book)
     async with cashier.database.transaction() as tx:
-        return (await batches.lock_payments(tx, [payment.order_id])).of(payment.order_id)
+        return (await batches.lock_known(tx, [payment.order_id])).of(payment.order_id)
 
 
 def full() -> Payment:
@@ -115,7 +117,7 @@ async def test_a_payment_that_somebody_has_locked_is_not_waited_for(cashier: Cas
     locked, free = await cashier.due(), await cashier.due()
 
     async with cashier.database.transaction() as tx:
-        await batches.lock_payments(tx, [locked])
+        await batches.lock_known(tx, [locked])
         assert await lease(cashier) == [free]
 
 
@@ -132,6 +134,35 @@ async def test_facts_of_one_order_that_meet_in_two_instances_are_both_kept(
 
     (row,) = await cashier.rows("SELECT count(*) AS due FROM payments WHERE next_at IS NOT NULL")
     assert row["due"] == 50
+
+
+async def test_a_refund_that_was_added_while_the_lock_was_waited_for_is_seen(
+    cashier: Cashier,
+) -> None:
+    payment = full()
+    await stored(cashier, replace(payment, refunds=(), refunded=0))
+
+    async def lock() -> Payment:
+        async with cashier.database.transaction() as tx:
+            return (await batches.lock_known(tx, [payment.order_id])).of(payment.order_id)
+
+    async with cashier.database.transaction() as tx:
+        book = await batches.lock_known(tx, [payment.order_id])
+        waiting = asyncio.create_task(lock())
+        await eventually(lambda: _someone_waits(cashier))
+        book.put(payment)
+        await batches.save(tx, book)
+
+    assert await waiting == payment
+
+
+async def _someone_waits(cashier: Cashier) -> bool:
+    return bool(
+        await cashier.rows(
+            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+            "AND datname = current_database()"
+        )
+    )
 
 
 async def test_a_refund_id_of_another_order_is_not_overwritten(cashier: Cashier) -> None:

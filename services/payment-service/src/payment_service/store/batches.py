@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from uuid import UUID
 
 import asyncpg
@@ -23,6 +24,7 @@ from payment_service.domain.payment import (
     RefundStatus,
     Wanted,
 )
+from payment_service.messages import OrderPlaced
 
 CHARGING_BELL = "charging"
 """Rung when something has become due."""
@@ -30,26 +32,39 @@ CHARGING_BELL = "charging"
 
 async def load(tx: Transaction, batch: Sequence[Received]) -> Book:
     """Lock and read the payments of the batch's orders."""
-    return await lock_payments(tx, (UUID(message.event.key()) for message in batch))
+    order_ids: dict[bool, set[UUID]] = {True: set(), False: set()}
+    for message in batch:
+        order_ids[isinstance(message.event, OrderPlaced)].add(UUID(message.event.key()))
+    return Book(await lock_payments(tx, order_ids[False], new=order_ids[True]))
 
 
-async def lock_payments(tx: Transaction, order_ids: Iterable[UUID]) -> Book:
-    """Lock every order's row; a missing one is made first, since only a row can be locked."""
-    wanted = sorted(set(order_ids))
-    blanks = {order_id: Payment(order_id) for order_id in wanted}
+async def lock_payments(
+    tx: Transaction, order_ids: AbstractSet[UUID], *, new: AbstractSet[UUID]
+) -> dict[UUID, Payment]:
+    """Lock every order's row; a missing one is made first, since only a row can be locked.
+
+    Those that are likely new spare a look for them; all others are looked for first.
+    """
+    made = await _make(tx, sorted(new)) if new else {}
+    known = (order_ids | new) - made.keys()
+    found = await _lock_known(tx, sorted(known)) if known else {}
+    missing = known - found.keys()
+    return made | found | (await lock_payments(tx, set(), new=missing) if missing else {})
+
+
+async def _make(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, Payment]:
+    blanks = [Payment(order_id) for order_id in order_ids]
     made = await tx.fetch(
         """
         INSERT INTO payments (order_id, payment_id) SELECT * FROM unnest($1::uuid[], $2::uuid[])
             ON CONFLICT DO NOTHING
         RETURNING order_id
         """,
-        wanted,
-        [blank.payment_id for blank in blanks.values()],
+        order_ids,
+        [blank.payment_id for blank in blanks],
     )
     new = {row["order_id"] for row in made}
-    known = [order_id for order_id in wanted if order_id not in new]
-    payments = {order_id: blanks[order_id] for order_id in new}
-    return Book(payments | await _lock_known(tx, known) if known else payments)
+    return {blank.order_id: blank for blank in blanks if blank.order_id in new}
 
 
 async def lock_known(tx: Transaction, order_ids: Iterable[UUID]) -> Book:
@@ -69,7 +84,7 @@ _READ = """
 SELECT order_id, customer_id, wanted, have, amount, currency, payment_method, intent_id,
        code, captured, refunded, answer_owed, answered, operation, refund_id, attempt,
        calls, in_doubt, looks, called_at, last_call_at, lease_token, cause_id,
-       correlation_id, traceparent, goods
+       correlation_id, traceparent, goods, has_refunds
   FROM payments WHERE order_id = ANY($1::uuid[]) ORDER BY order_id
 """
 
@@ -85,7 +100,8 @@ async def _lock_known(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, 
 
 async def _known(tx: Transaction, query: str, order_ids: Sequence[UUID]) -> dict[UUID, Payment]:
     rows = await tx.fetch(query, order_ids)
-    refunds = await _refunds_of(tx, order_ids)
+    # A statement of its own: one that waits for the lock goes on with what it saw before.
+    refunds = await _refunds_of(tx, [row["order_id"] for row in rows if row["has_refunds"]])
     return {row["order_id"]: _payment(row, refunds[row["order_id"]]) for row in rows}
 
 
@@ -93,6 +109,8 @@ async def _refunds_of(
     tx: Transaction, order_ids: Sequence[UUID]
 ) -> defaultdict[UUID, list[Refund]]:
     refunds: defaultdict[UUID, list[Refund]] = defaultdict(list)
+    if not order_ids:
+        return refunds
     rows = await tx.fetch(
         """
         SELECT order_id, refund_id, amount, status, code
@@ -166,7 +184,7 @@ UPDATE payments AS p
        called_at = n.called_at, last_call_at = n.last_call_at, lease_token = n.lease_token,
        next_at = CASE WHEN n.operation IS NOT NULL THEN coalesce(now() + n.delay, p.next_at) END,
        cause_id = n.cause_id, correlation_id = n.correlation_id, traceparent = n.traceparent,
-       goods = n.goods, updated_at = now(),
+       goods = n.goods, has_refunds = n.has_refunds, updated_at = now(),
        authorized_at = CASE WHEN n.have = 'AUTHORIZED' AND p.have <> n.have
                             THEN coalesce(p.called_at, now()) ELSE p.authorized_at END
   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[],
@@ -174,11 +192,11 @@ UPDATE payments AS p
               $12::boolean[], $13::text[], $14::uuid[], $15::integer[], $16::integer[],
               $17::boolean[], $18::integer[], $19::timestamptz[], $20::timestamptz[],
               $21::uuid[], $22::interval[], $23::uuid[], $24::text[], $25::text[],
-              $26::uuid[], $27::text[])
+              $26::uuid[], $27::text[], $28::boolean[])
        AS n (order_id, wanted, have, amount, currency, payment_method, intent_id, code,
              captured, refunded, answer_owed, answered, operation, refund_id, attempt, calls,
              in_doubt, looks, called_at, last_call_at, lease_token, delay, cause_id,
-             correlation_id, traceparent, customer_id, goods)
+             correlation_id, traceparent, customer_id, goods, has_refunds)
  WHERE p.order_id = n.order_id
 """
 
@@ -202,6 +220,7 @@ def _row(payment: Payment) -> tuple[object, ...]:
         *_cause_row(payment.cause),
         payment.customer_id,
         payment.goods,
+        bool(payment.refunds),
     )
 
 
