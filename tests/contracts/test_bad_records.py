@@ -70,6 +70,9 @@ BAD: dict[str, Callable[[Record], Record]] = {
     "a key that is not UTF-8": lambda good: replace(good, key=b"\xff"),
     "another producer": with_header(b"ce_source", b"/somebody-else"),
     "nobody's": with_header(b"ce_source", b""),
+    "header names that are UTF-8 only together": lambda good: replace(
+        good, headers=[*good.headers, (b"\xc3", b"x"), (b"\xa9", b"x")]
+    ),
     "no id": with_header(b"ce_id", b""),
     "an id that is none": with_header(b"ce_id", b"7"),
     "the schema of another event": lambda good: replace(

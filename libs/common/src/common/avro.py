@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 import fastavro
 import yaml
+from asyncpg.pgproto.pgproto import UUID  # a uuid.UUID, made in C
+from fastavro.read import LOGICAL_READERS
 from fastavro.types import Schema
 from pydantic import ValidationError
 
@@ -36,6 +38,8 @@ _UNREADABLE = (
 """What fastavro raises on what is not the schema's, either way; it has no error of its own."""
 _MAX_PAYLOAD_BYTES = 1024 * 1024
 """The broker's own default for a record; read before any count in it is believed."""
+
+LOGICAL_READERS["string-uuid"] = lambda text, *_: UUID(text)  # in C: a ninth of the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +187,14 @@ def _read(payload: bytes, schema: Schema, wanted: Schema | None, event_type: typ
         raise Poison(f"not the Avro of {event_type.type_name()}: {type(error).__name__}") from error
     if buffer.read(1):
         raise Poison(f"bytes are left behind the Avro of {event_type.type_name()}")
-    if _holds_nul(record):
+    if b"\x00" in payload[_HEADER.size :] and _holds_nul(record):
         raise Poison(f"a text of {event_type.type_name()} has a NUL, which PostgreSQL can't store")
     try:
-        return event_type.model_validate(record)
+        event: E = event_type.__pydantic_validator__.validate_python(record)
     except ValidationError as error:
         fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors())
         raise Poison(f"impossible values in {event_type.type_name()}: {fields}") from error
+    return event
 
 
 def _holds_nul(value: Any) -> bool:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from common.message import uuid7
+from common.message import uuid7, value
 from common.outbox import OutboxRow
 
 _MAX_TEXT = 500
 """Enough to know the error by; a header is no place for a stack trace."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Record:
     """A Kafka record, untouched; the topic is the logical name, without TOPIC_PREFIX."""
 

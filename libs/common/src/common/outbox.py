@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from uuid import UUID
 
 from common import avro, telemetry
 from common.database import Transaction
-from common.message import Said, Tombstone
+from common.message import Said, Tombstone, value
 
 BELL = "outbox"
 """Rung at commit, so that the relay of this process need not wait for its next poll."""
@@ -35,7 +34,7 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OutboxRow:
     """A finished record: the relay adds nothing to it."""
 

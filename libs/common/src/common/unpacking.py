@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
@@ -46,11 +47,14 @@ def record_of(consumed: ConsumerRecord[Any, Any], topic_prefix: str) -> Record:
         timestamp=_moment(consumed.timestamp),
         key=consumed.key,
         value=consumed.value,
-        headers=[
-            (name.encode(errors="surrogateescape"), value or b"")
-            for name, value in consumed.headers
-        ],
+        headers=[(_name(name), value or b"") for name, value in consumed.headers],
     )
+
+
+@lru_cache(maxsize=256)
+def _name(text: str) -> bytes:
+    """Take back what aiokafka decoded; they are a dozen, and each record's."""
+    return text.encode(errors="surrogateescape")
 
 
 def _moment(milliseconds: int) -> datetime:
