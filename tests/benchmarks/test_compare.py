@@ -7,6 +7,7 @@ from benchmarks.compare.command import arguments
 from benchmarks.compare.peers import PEERS, Setting
 from benchmarks.compare.table import Board, Line, as_markdown
 from benchmarks.driver import LoadError
+from invariants.mail import BOX
 
 
 def _line(name: str, *speeds: float, aim: float | None = None, failure: str = "") -> Line:
@@ -20,7 +21,8 @@ def _board(*theirs: Line) -> Board:
 
 
 def _letter(folder: Path, arrived: int, order: str) -> None:
-    (folder / f"{arrived}-1.eml").write_text(f"To: a@example.com\nX-Order: {order}\n\nHello\n")
+    with (folder / BOX).open("a") as box:
+        box.write(f"From sink\nX-Arrived: {arrived}\nX-Order: {order}\n\nHello\n\n")
 
 
 def test_the_ratio_is_that_of_the_medians() -> None:

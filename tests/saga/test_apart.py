@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 from devstack.topology import SERVICES
+from invariants.mail import read_letters
 
 from tests.saga.conftest import STOCK, Town, open_shop, sold_everywhere
 from tests.support.waiting import eventually
@@ -44,4 +45,4 @@ async def test_an_order_goes_through_twelve_processes_to_its_email(
 
 def mailed(stack: Stack, order: UUID) -> bool:
     """Tell whether an e-mail about the order was delivered."""
-    return any(f"<{order}." in mail.read_text() for mail in stack.mail_dir.glob("*.eml"))
+    return any(f"<{order}.".encode() in letter for letter in read_letters(stack.mail_dir))

@@ -12,6 +12,7 @@ import pytest
 from common.auth import Principal, TokenIssuer
 from common.message import uuid7
 from common.settings import JwtIssuerSettings
+from invariants.mail import read_letters
 from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook
 
@@ -74,8 +75,7 @@ async def add_endpoint(services: Deployment, stack: Stack, merchant: Merchant) -
 def letters(stack: Stack, message_id: str) -> list[EmailMessage]:
     """Find what the mail sink has under a Message-ID that begins so."""
     found = [
-        message_from_bytes(path.read_bytes(), policy=policy.default)
-        for path in stack.mail_dir.glob("*.eml")
+        message_from_bytes(letter, policy=policy.default) for letter in read_letters(stack.mail_dir)
     ]
     return [
         letter

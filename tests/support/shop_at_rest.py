@@ -20,6 +20,7 @@ from devstack import postgres
 from devstack.dsn import of_database
 from devstack.stack import Stack
 from invariants.decides import HEARD, SCHEMAS
+from invariants.mail import BOX
 from invariants.sources import Connection
 from invariants.topics import Place, TopicLog
 
@@ -103,11 +104,12 @@ class World:
     ) -> None:
         own = message_id or f"<{order_id}.{kind}.{subject}@pedido>"
         headers = (
-            f"From: shop\r\nMessage-ID: {own}\r\nX-Pedido-Order: {order_id}\r\n"
-            f"X-Pedido-Kind: {kind}\r\nX-Pedido-Subject: {subject}\r\n\r\n"
-            "Message-ID: <not.this@one>\r\n"
+            f"From: shop\nMessage-ID: {own}\nX-Pedido-Order: {order_id}\n"
+            f"X-Pedido-Kind: {kind}\nX-Pedido-Subject: {subject}\n\n"
+            "Message-ID: <not.this@one>\n"
         )
-        (self.mail / f"{uuid7()}.eml").write_text(headers)
+        with (self.mail / BOX).open("a") as box:
+            box.write(f"From sink\n{headers}\n")
 
     def publish(self, event_type: str, event_id: UUID) -> Place:
         topic = topic_of(event_type)

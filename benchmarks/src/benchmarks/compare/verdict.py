@@ -8,11 +8,14 @@ from contextlib import closing
 from pathlib import Path
 
 import asyncpg
+from invariants.mail import read_letters
 
 from benchmarks.driver import LoadError
 from benchmarks.rig import SKUS, STOCK
 
 ORDER = re.compile(rb"^X-(?:Pedido-)?Order: (\S+)", re.MULTILINE)
+ARRIVED = re.compile(rb"^X-Arrived: (\d+)", re.MULTILINE)
+"""The mail sink's own first line: nanoseconds."""
 NANOSECONDS = 1e9
 
 
@@ -20,27 +23,24 @@ class Letters:
     """The e-mails about some orders that came after a moment."""
 
     def __init__(self, folder: Path, since: int, orders: Collection[str]) -> None:
-        """Look into the mail sink's folder, where names begin with nanoseconds."""
+        """Look into the mail sink's folder."""
         self._folder = folder
         self._since = since
         self._orders = frozenset(orders)
-        self._names: set[str] = set()
         self.told: Counter[str] = Counter()
         self.last = 0.0
         """When the first e-mail about the last order came, in seconds of the wall clock."""
 
     def look(self) -> Counter[str]:
-        """Read what has come since the last look, the oldest first."""
-        for path in sorted(self._folder.glob("*.eml")):
-            arrived = int(path.name.partition("-")[0])
-            if path.name in self._names or arrived < self._since:
+        """Read what has come so far, the oldest first."""
+        self.told = Counter()
+        for letter in read_letters(self._folder):
+            arrived, found = ARRIVED.match(letter), ORDER.search(letter)
+            if arrived is None or found is None or int(arrived[1]) < self._since:
                 continue
-            self._names.add(path.name)
-            found = ORDER.search(path.read_bytes())
-            order = found[1].decode() if found else ""
-            if order in self._orders:
+            if (order := found[1].decode()) in self._orders:
                 if order not in self.told:
-                    self.last = arrived / NANOSECONDS
+                    self.last = int(arrived[1]) / NANOSECONDS
                 self.told[order] += 1
         return self.told
 

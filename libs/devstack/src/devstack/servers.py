@@ -21,7 +21,7 @@ class Servers:
     redis_url: str
     smtp_url: str
     mail_dir: Path
-    """One .eml file a message; empty when the mail server was given by address."""
+    """The sink's mbox is in it; empty when the mail server was given by address."""
     gateway_url: str
     gateway_ledger: Path
     """The simulator's SQLite file; absent when the gateway was given by address without it."""

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from invariants.decides import SCHEMAS
+from invariants.mail import read_letters
 from invariants.sources import Connection, SourceError, Sources, connect
 
 NO_STATE = frozenset(
@@ -82,7 +83,7 @@ def _rows(ledger: sqlite3.Connection, table: str) -> str:
 
 
 def _mail(folder: Path) -> str:
-    return _summed(path.read_bytes() for path in folder.glob("*.eml"))
+    return _summed(read_letters(folder))
 
 
 def _summed(parts: Iterable[bytes]) -> str:
