@@ -11,9 +11,19 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from common.message import StateRecord, uuid7
-from order_service.domain import Health, Order, Payment, Status, Stock
+from order_service.domain import (
+    Caps,
+    Health,
+    Order,
+    Payment,
+    PlaceOrder,
+    Status,
+    Stock,
+    WantedLine,
+    refold,
+)
 from order_service.messages import Money, ProductChanged
-from order_service.store import catalogue, orders, timers
+from order_service.store import catalogue, history, orders, placing, timers
 
 from tests.support.orders import OrderDesk, open_desk
 from tests.support.postgres import Databases
@@ -71,6 +81,16 @@ async def test_what_is_stored_is_read_as_it_was(desk: OrderDesk) -> None:
         assert await orders.lock_orders(tx, [order.order_id]) == [order]
 
 
+async def test_a_new_order_is_stored_as_its_history_makes_it(desk: OrderDesk) -> None:
+    order_ids = await desk.place_many(2)
+
+    async with desk.database.transaction() as tx:
+        histories = await history.get_histories(tx, order_ids)
+        stored = await orders.lock_orders(tx, order_ids)
+
+    assert stored == [refold(histories[order_id], desk.patience) for order_id in order_ids]
+
+
 async def test_many_orders_are_changed_at_once_and_no_other(desk: OrderDesk) -> None:
     ids = await desk.place_many(3)
     before = [await desk.order(order_id) for order_id in ids]
@@ -89,7 +109,7 @@ async def test_many_orders_are_changed_at_once_and_no_other(desk: OrderDesk) -> 
     ]
 
     async with desk.database.transaction() as tx:
-        await orders.save_orders(tx, changed)
+        await orders.save_orders(tx, changed, [])
 
     assert [await desk.order(order_id) for order_id in ids] == [*changed, before[2]]
 
@@ -123,7 +143,7 @@ async def test_a_row_that_contradicts_itself_is_refused(
 
     with pytest.raises(asyncpg.CheckViolationError):
         async with desk.database.transaction() as tx:
-            await orders.save_orders(tx, [replace(order, **change)])
+            await orders.save_orders(tx, [replace(order, **change)], [])
 
     assert await desk.order(order.order_id) == order
 
@@ -200,7 +220,9 @@ async def test_the_catalogue_is_what_was_said_last(
         for record in records:
             await catalogue.save_products(tx, [record])
 
-        found = await catalogue.get_catalogue(tx, ["cup", "mug"])
+        lines = (WantedLine("cup", 1), WantedLine("mug", 1))
+        wanted = PlaceOrder(uuid7(), uuid7(), lines, "pm_ok")
+        found = (await placing.get_terms(tx, [wanted], Caps())).catalogue
 
     assert found["mug"].price.amount == 255
     assert (found["cup"].price.amount if "cup" in found else None) == price

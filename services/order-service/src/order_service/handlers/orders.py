@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from http import HTTPStatus
 from uuid import UUID
 
@@ -23,8 +24,9 @@ from order_service.domain import (
     RefundFact,
 )
 from order_service.handlers import progress
-from order_service.store import accounts, addresses, catalogue, holdings, refunds
+from order_service.store import addresses, placing, refunds
 from order_service.store import orders as store
+from order_service.store.placing import Terms
 
 STANDARD = Patience()
 """The design's own durations."""
@@ -41,20 +43,9 @@ async def place_orders(
     caps: Caps = NORMAL,
 ) -> list[Placed | Refusal]:
     """Store each order as pending and announce it, or refuse it and do neither."""
+    terms = await placing.get_terms(tx, commands, caps)
     deadline_at = tx.now + patience.deadline
-    known = await catalogue.get_catalogue(tx, domain.skus_of(commands))
-    barred = await accounts.find_barred(tx, [command.customer_id for command in commands])
-    outcomes = [
-        _barred()
-        if command.customer_id in barred
-        else domain.place(command, known, deadline_at=deadline_at)
-        for command in commands
-    ]
-    held = await holdings.get_holdings(tx, commands, caps)
-    outcomes = [
-        (held.take(command) or outcome) if isinstance(outcome, Placed) else outcome
-        for command, outcome in zip(commands, outcomes, strict=True)
-    ]
+    outcomes = [_decide(command, terms, deadline_at) for command in commands]
     placed = [outcome for outcome in outcomes if isinstance(outcome, Placed)]
     if placed:
         await _open(tx, placed)
@@ -92,8 +83,7 @@ async def save_orders(tx: Transaction, orders: Orders) -> None:
     """Write the orders that changed, and what happened to them."""
     changes = orders.changes()
     if changes:
-        await store.save_orders(tx, [after for _, after in changes])
-        await store.add_entries(tx, orders.entries)
+        await store.save_orders(tx, [after for _, after in changes], orders.entries)
         await _save_refunds(tx, orders)
         progress.moved(changes)
 
@@ -110,21 +100,25 @@ async def _save_refunds(tx: Transaction, orders: Orders) -> None:
         await refunds.save_refunds(tx, domain.fold_refunds(known, facts).values())
 
 
-def _barred() -> Refusal:
-    return Refusal("unauthenticated", "this account is no more", status=HTTPStatus.UNAUTHORIZED)
+def _decide(command: PlaceOrder, terms: Terms, deadline_at: datetime) -> Placed | Refusal:
+    """Decide on one order of a batch, and count what is taken for the next one."""
+    if command.customer_id in terms.barred:
+        unauthenticated = HTTPStatus.UNAUTHORIZED
+        return Refusal("unauthenticated", "this account is no more", status=unauthenticated)
+    outcome = domain.place(command, terms.catalogue, deadline_at=deadline_at)
+    if isinstance(outcome, Refusal):
+        return outcome
+    return terms.holdings.take(command) or outcome
 
 
 async def _open(tx: Transaction, placed: Sequence[Placed]) -> None:
     said = [Said(each.event, cause=each.cause) for each in placed]
-    await store.add_orders(tx, [domain.opened(each.event, tx.now) for each in placed])
-    await store.add_lines(tx, placed)
+    orders = [domain.opened(each.event, tx.now) for each in placed]
+    entries = [
+        domain.first_entry(each.event, event_id=words.event_id, now=tx.now)
+        for each, words in zip(placed, said, strict=True)
+    ]
+    await placing.open_orders(tx, placed, orders, entries)
     await addresses.add_addresses(tx, placed)
-    await store.add_entries(
-        tx,
-        [
-            domain.first_entry(each.event, event_id=words.event_id, now=tx.now)
-            for each, words in zip(placed, said, strict=True)
-        ],
-    )
     await outbox.append(tx, said)
     progress.started(len(placed))

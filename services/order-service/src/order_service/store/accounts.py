@@ -1,6 +1,5 @@
 """Rows of customers: everybody who has an account, staff too."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -228,15 +227,6 @@ async def take_due_tombstones(tx: Transaction, limit: int) -> list[Erased]:
         limit,
     )
     return [Erased(row["customer_id"], row["version"]) for row in rows]
-
-
-async def find_barred(tx: Transaction, customer_ids: Sequence[UUID]) -> set[UUID]:
-    """Tell who was erased or switched off, though their access token still lives."""
-    rows = await tx.fetch(
-        "SELECT customer_id FROM customers WHERE customer_id = ANY ($1) AND NOT active",
-        customer_ids,
-    )
-    return {row["customer_id"] for row in rows}
 
 
 def _customer(row: asyncpg.Record) -> Customer:

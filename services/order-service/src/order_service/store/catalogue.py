@@ -7,25 +7,7 @@ from collections.abc import Sequence
 from common.database import Transaction
 from common.message import StateRecord
 
-from order_service.domain import Catalogue, Product
-from order_service.messages import Money, ProductChanged
-
-
-async def get_catalogue(tx: Transaction, skus: Sequence[str]) -> Catalogue:
-    """Read those of the products that are for sale."""
-    rows = await tx.fetch(
-        """
-        SELECT sku, name, price, currency FROM products
-         WHERE sku = ANY($1) AND active AND removed_at IS NULL
-        """,
-        skus,
-    )
-    return {
-        row["sku"]: Product(
-            row["sku"], row["name"], Money(amount=row["price"], currency=row["currency"])
-        )
-        for row in rows
-    }
+from order_service.messages import ProductChanged
 
 
 async def save_products(tx: Transaction, records: Sequence[StateRecord]) -> None:

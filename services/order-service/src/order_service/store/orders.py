@@ -1,4 +1,4 @@
-"""Orders, their lines and their history: one statement a table, however many orders."""
+"""Orders and their history: one statement, however many orders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 from common.database import Transaction
 
-from order_service.domain import Entry, Health, Order, Payment, Placed, Status, Stock
+from order_service.domain import Entry, Health, Order, Payment, Status, Stock
 
 _FIELDS = tuple(field.name for field in fields(Order))
 """Read by name: a column that a newer version added is none of our business."""
@@ -52,52 +52,6 @@ async def add_orders(tx: Transaction, orders: Sequence[Order]) -> None:
     )
 
 
-async def add_lines(tx: Transaction, placed: Iterable[Placed]) -> None:
-    """Insert the lines of new orders, with the products' names as they are now."""
-    lines = [
-        (each.event.order_id, line, name)
-        for each in placed
-        for line, name in zip(each.event.lines, each.names, strict=True)
-    ]
-    await tx.execute(
-        """
-        INSERT INTO order_lines (order_id, line_no, sku, name, quantity, unit_price)
-        SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::int[], $6::bigint[])
-        """,
-        [order_id for order_id, _, _ in lines],
-        [line.line_no for _, line, _ in lines],
-        [line.sku for _, line, _ in lines],
-        [name for _, _, name in lines],
-        [line.quantity for _, line, _ in lines],
-        [line.unit_price.amount for _, line, _ in lines],
-    )
-
-
-async def add_entries(tx: Transaction, entries: Sequence[Entry]) -> None:
-    """Append to the orders' histories."""
-    await tx.execute(
-        """
-        INSERT INTO order_events (order_id, version, type, service, data, occurred_at, recorded_at,
-                                  event_id, causation_id)
-        SELECT e.order_id, e.version, e.type, e.service, e.data::jsonb, e.occurred_at,
-               e.recorded_at, e.event_id, e.causation_id
-          FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[],
-                      $6::timestamptz[], $7::timestamptz[], $8::uuid[], $9::uuid[])
-               AS e (order_id, version, type, service, data, occurred_at, recorded_at, event_id,
-                     causation_id)
-        """,
-        [entry.order_id for entry in entries],
-        [entry.version for entry in entries],
-        [entry.type_name for entry in entries],
-        [entry.service for entry in entries],
-        [entry.fact.model_dump_json() for entry in entries],
-        [entry.occurred_at for entry in entries],
-        [entry.recorded_at for entry in entries],
-        [entry.event_id for entry in entries],
-        [entry.causation_id for entry in entries],
-    )
-
-
 async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> list[Order]:
     """Lock and read orders, in id order: two that lock the same ones can't deadlock."""
     rows = await tx.fetch(
@@ -120,35 +74,55 @@ async def find_and_lock(tx: Transaction, order_id: UUID, *, owner: UUID | None) 
     return order_of(row) if row else None
 
 
-async def save_orders(tx: Transaction, orders: Sequence[Order]) -> None:
-    """Write what may change of an order, for all of them at once."""
+async def save_orders(tx: Transaction, orders: Sequence[Order], entries: Sequence[Entry]) -> None:
+    """Write what may change of an order, and append to the histories; for all of them at once."""
     await tx.execute(
         """
-        UPDATE orders
-           SET status = o.status, saga = o.saga, stock = o.stock, payment = o.payment,
-               reason = o.reason, closed_by = o.closed_by, stock_closed = o.stock_closed,
-               payment_closed = o.payment_closed, amount_captured = o.amount_captured,
-               amount_refunded = o.amount_refunded, noted = string_to_array(o.noted, ' '),
-               stuck_reason = o.stuck_reason, version = o.version, deadline_at = o.deadline_at,
-               stuck_at = o.stuck_at, closing_since = o.closing_since,
-               closing_attempts = o.closing_attempts, closing_due_at = o.closing_due_at,
-               updated_at = o.updated_at, confirmed_at = o.confirmed_at,
-               completed_at = o.completed_at, settled_at = o.settled_at, total = o.total,
-               offer = o.offer::jsonb, own_deadline_at = o.own_deadline_at
-          FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                      $7::text[], $8::bool[], $9::bool[], $10::bigint[], $11::bigint[],
-                      $12::text[], $13::text[], $14::int[], $15::timestamptz[],
-                      $16::timestamptz[], $17::timestamptz[], $18::int[], $19::timestamptz[],
-                      $20::timestamptz[], $21::timestamptz[], $22::timestamptz[],
-                      $23::timestamptz[], $24::bigint[], $25::text[], $26::timestamptz[])
-               AS o (order_id, status, saga, stock, payment, reason, closed_by, stock_closed,
-                     payment_closed, amount_captured, amount_refunded, noted, stuck_reason,
-                     version, deadline_at, stuck_at, closing_since, closing_attempts,
-                     closing_due_at, updated_at, confirmed_at, completed_at, settled_at, total,
-                     offer, own_deadline_at)
-         WHERE orders.order_id = o.order_id
+        WITH moved AS (
+            UPDATE orders
+               SET status = o.status, saga = o.saga, stock = o.stock, payment = o.payment,
+                   reason = o.reason, closed_by = o.closed_by, stock_closed = o.stock_closed,
+                   payment_closed = o.payment_closed, amount_captured = o.amount_captured,
+                   amount_refunded = o.amount_refunded, noted = string_to_array(o.noted, ' '),
+                   stuck_reason = o.stuck_reason, version = o.version,
+                   deadline_at = o.deadline_at, stuck_at = o.stuck_at,
+                   closing_since = o.closing_since, closing_attempts = o.closing_attempts,
+                   closing_due_at = o.closing_due_at, updated_at = o.updated_at,
+                   confirmed_at = o.confirmed_at, completed_at = o.completed_at,
+                   settled_at = o.settled_at, total = o.total, offer = o.offer::jsonb,
+                   own_deadline_at = o.own_deadline_at
+              FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                          $7::text[], $8::bool[], $9::bool[], $10::bigint[], $11::bigint[],
+                          $12::text[], $13::text[], $14::int[], $15::timestamptz[],
+                          $16::timestamptz[], $17::timestamptz[], $18::int[], $19::timestamptz[],
+                          $20::timestamptz[], $21::timestamptz[], $22::timestamptz[],
+                          $23::timestamptz[], $24::bigint[], $25::text[], $26::timestamptz[])
+                   AS o (order_id, status, saga, stock, payment, reason, closed_by, stock_closed,
+                         payment_closed, amount_captured, amount_refunded, noted, stuck_reason,
+                         version, deadline_at, stuck_at, closing_since, closing_attempts,
+                         closing_due_at, updated_at, confirmed_at, completed_at, settled_at,
+                         total, offer, own_deadline_at)
+             WHERE orders.order_id = o.order_id
+        )
+        INSERT INTO order_events (order_id, version, type, service, data, occurred_at, recorded_at,
+                                  event_id, causation_id)
+        SELECT e.order_id, e.version, e.type, e.service, e.data::jsonb, e.occurred_at,
+               e.recorded_at, e.event_id, e.causation_id
+          FROM unnest($27::uuid[], $28::int[], $29::text[], $30::text[], $31::text[],
+                      $32::timestamptz[], $33::timestamptz[], $34::uuid[], $35::uuid[])
+               AS e (order_id, version, type, service, data, occurred_at, recorded_at, event_id,
+                     causation_id)
         """,
         *_changeable(orders),
+        [entry.order_id for entry in entries],
+        [entry.version for entry in entries],
+        [entry.type_name for entry in entries],
+        [entry.service for entry in entries],
+        [entry.fact.model_dump_json() for entry in entries],
+        [entry.occurred_at for entry in entries],
+        [entry.recorded_at for entry in entries],
+        [entry.event_id for entry in entries],
+        [entry.causation_id for entry in entries],
     )
 
 
