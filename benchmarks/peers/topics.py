@@ -7,6 +7,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 KAFKA = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
 PREFIX = os.environ.get("TOPIC_PREFIX", "")
+EVENTS = "orders.v1"
+"""Where relays send: it bears the name of the suite's own."""
 PARTITIONS = 12
 """As many as the suite's own topics have."""
 

@@ -9,6 +9,8 @@ from benchmarks.compare.table import Board, Line, as_markdown
 from benchmarks.driver import LoadError
 from invariants.mail import BOX
 
+from benchmarks import arrivals
+
 
 def _line(name: str, *speeds: float, aim: float | None = None, failure: str = "") -> Line:
     figures = {"CPU ms an order": 2.0, "CPU ms of peer": 1.5, "p50 ms": 9.0, "p99 ms": 99.0}
@@ -76,7 +78,7 @@ def test_settings_from_the_command_line_are_the_only_ones_that_are_tried() -> No
     given = ["--only", "dbos", "--orders", "300", "--processes", "1", "--concurrency", "5"]
     (chosen,) = arguments(given).peers
 
-    assert (chosen.name, chosen.orders) == ("dbos", 300)
+    assert (chosen.name, chosen.size) == ("dbos", 300)
     assert chosen.settings == (Setting(1, 5),)
 
 
@@ -84,6 +86,33 @@ def test_every_package_of_every_peer_is_pinned() -> None:
     for peer in PEERS.values():
         assert set(environment.versions(peer.packages)) == set(peer.packages)
         assert peer.path.is_file()
+
+
+def test_relays_are_told_in_events_and_microseconds() -> None:
+    theirs = {"events/s": 3000.0, "CPU us an event": 70.0, "CPU us of relay": 50.0}
+    ours = Line("relay", "Ours", runs=[theirs | {"events/s": 30_000.0}])
+    board = Board("event", ours, [Line("theirs", "Theirs", runs=[theirs])], "us")
+
+    written = as_markdown([board], "x")
+
+    assert "| system | events/s | min to max | Pedido : it | aim | CPU us an event |" in written
+    assert "| Theirs | 3,000 | 3,000 to 3,000 | 10.0 |  | 70.0 | relay 50.0 |  |  |" in written
+
+
+def test_orders_and_events_have_sizes_of_their_own() -> None:
+    given = ["--only", "dbos,txoutbox", "--orders", "300", "--events", "4000"]
+
+    assert [peer.size for peer in arguments(given).peers] == [300, 4000]
+
+
+def test_events_must_arrive_once_and_in_order_where_that_is_promised() -> None:
+    arrivals.judge([[0, 1], [2, 3]], 4, in_order=True)
+    arrivals.judge([[1, 0], [2, 3]], 4, in_order=False)
+
+    with pytest.raises(LoadError, match="before an earlier one"):
+        arrivals.judge([[1, 0], [2, 3]], 4, in_order=True)
+    with pytest.raises(LoadError, match="came twice"):
+        arrivals.judge([[0, 1], [2, 2]], 4, in_order=False)
 
 
 def test_the_judge_counts_what_is_missing_and_what_is_too_much() -> None:

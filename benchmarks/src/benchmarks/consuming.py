@@ -54,7 +54,7 @@ async def _consume(rig: Rig, other: Side, behind: int, count: int) -> Drain:
             return sum(max(0, offset) for offset in offsets) - behind
 
         await other.deployment.start_beside(SERVICE, "consume")
-        drained = await drain(rig, taken, count)
+        drained = await drain(rig.stack, taken, count)
         await other.deployment.stop(SERVICE)
     finally:
         await admin.close()

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 
 import psutil
+from devstack.stack import Stack
 from devstack.topology import SERVICES
 
 from benchmarks.rig import Rig
@@ -17,7 +18,12 @@ MIB = 1024 * 1024
 
 def cpu_seconds(rig: Rig) -> dict[str, float]:
     """Return user and system time so far by process; a server's children count with it."""
-    pids = {**rig.stack.processes.pids, GENERATOR: os.getpid()}
+    return of_stack(rig.stack)
+
+
+def of_stack(stack: Stack) -> dict[str, float]:
+    """Return the same of a stack that need not have services."""
+    pids = {**stack.processes.pids, GENERATOR: os.getpid()}
     return {
         # the generator's children are what it measures
         name: _own_seconds(psutil.Process(pid)) if name == GENERATOR else family_seconds(pid)

@@ -11,6 +11,7 @@ import asyncpg
 from devstack import postgres
 from devstack.deployment import Deployment
 from devstack.dsn import of_database
+from devstack.stack import Stack
 from devstack.topology import SERVICES
 
 from benchmarks import meter
@@ -49,29 +50,38 @@ class Drain:
 @asynccontextmanager
 async def side(rig: Rig, name: str) -> AsyncIterator[Side]:
     """Prepare it and start nothing of it; the rig's own services are stopped meanwhile."""
-    prefix = f"{name}-{uuid4().hex[:8]}"
-    dsn = of_database(rig.stack.admin_dsn, prefix)
     await rig.services.stop()
-    await postgres.create_database(rig.stack.admin_dsn, prefix)
     try:
-        await postgres.bootstrap(dsn)
-        deployment = Deployment(rig.stack, dsn, prefix=f"{prefix}.")
-        deployment.overrides.update({each: {**STANDARD, **UNLIMITED} for each in SERVICES})
-        await deployment.prepare()
-        await _copy_shop(rig.stack.admin_dsn, dsn)
-        yield Side(deployment, dsn, f"{prefix}.")
-        await deployment.stop()
+        async with beside(rig.stack, name) as other:
+            yield other
     finally:
-        await postgres.drop_database(rig.stack.admin_dsn, prefix)
         await rig.services.start()
 
 
-async def drain(rig: Rig, progress: Callable[[], Awaitable[int]], total: int) -> Drain:
+@asynccontextmanager
+async def beside(stack: Stack, name: str) -> AsyncIterator[Side]:
+    """Do the same where the rig's services stand still already."""
+    prefix = f"{name}-{uuid4().hex[:8]}"
+    dsn = of_database(stack.admin_dsn, prefix)
+    await postgres.create_database(stack.admin_dsn, prefix)
+    try:
+        await postgres.bootstrap(dsn)
+        deployment = Deployment(stack, dsn, prefix=f"{prefix}.")
+        deployment.overrides.update({each: {**STANDARD, **UNLIMITED} for each in SERVICES})
+        await deployment.prepare()
+        await _copy_shop(stack.admin_dsn, dsn)
+        yield Side(deployment, dsn, f"{prefix}.")
+        await deployment.stop()
+    finally:
+        await postgres.drop_database(stack.admin_dsn, prefix)
+
+
+async def drain(stack: Stack, progress: Callable[[], Awaitable[int]], total: int) -> Drain:
     """Watch a count that grows to the total; what comes before it first grows does not count."""
-    start = await _until(progress, lambda now: now > 0)
-    began, before = time.perf_counter(), meter.cpu_seconds(rig)
-    end = await _until(progress, lambda now: now >= total)
-    lasted, cpu = time.perf_counter() - began, meter.spent(before, meter.cpu_seconds(rig))
+    start = await until(progress, lambda now: now > 0)
+    began, before = time.perf_counter(), meter.of_stack(stack)
+    end = await until(progress, lambda now: now >= total)
+    lasted, cpu = time.perf_counter() - began, meter.spent(before, meter.of_stack(stack))
     done = end - start
     if done <= 0:
         message = f"{total} are too few: all were done at the first look"
@@ -79,7 +89,8 @@ async def drain(rig: Rig, progress: Callable[[], Awaitable[int]], total: int) ->
     return Drain(done / lasted, {name: used / done * 1e6 for name, used in cpu.items()})
 
 
-async def _until(progress: Callable[[], Awaitable[int]], holds: Callable[[int], bool]) -> int:
+async def until(progress: Callable[[], Awaitable[int]], holds: Callable[[int], bool]) -> int:
+    """Watch a count until something holds of it."""
     async with asyncio.timeout(PATIENCE):
         while not holds(now := await progress()):  # noqa: ASYNC110  it happens in other processes
             await asyncio.sleep(POLL)

@@ -26,7 +26,7 @@ def main() -> int:
     if failure:
         console.print(failure, style="red", markup=False)
         return 2
-    return _tell([comparison.board], console)
+    return _tell(comparison.boards, console)
 
 
 def _tell(boards: list[Board], console: Console) -> int:

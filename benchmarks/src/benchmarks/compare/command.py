@@ -19,6 +19,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", help=f"of {','.join(PEERS)}; default: all")
     parser.add_argument("--runs", type=int, default=2, help="of each; default: %(default)s")
     parser.add_argument("--orders", type=int, help="of a peer's run; default: 15 s of each")
+    parser.add_argument("--events", type=int, help="of a relay's run; default: 15 s of each")
     parser.add_argument("--rate", type=float, default=20, help="orders/s for p50 and p99")
     parser.add_argument("--seconds", type=float, default=10, help="at that rate")
     parser.add_argument("--processes", type=int, help="of each peer, instead of trying its own")
@@ -28,7 +29,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     names = wanted.only.split(",") if wanted.only else list(PEERS)
     if unknown := [name for name in names if name not in PEERS]:
         parser.error(f"no peer {', '.join(unknown)}: there are {', '.join(PEERS)}")
-    numbers = ("runs", "orders", "rate", "seconds", "processes", "concurrency")
+    numbers = ("runs", "orders", "events", "rate", "seconds", "processes", "concurrency")
     if any((value := getattr(wanted, name)) is not None and value <= 0 for name in numbers):
         parser.error("every number is more than 0")
     if (wanted.processes is None) != (wanted.concurrency is None):
@@ -38,8 +39,8 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
 
 
 def _tuned(peer: Peer, wanted: argparse.Namespace) -> Peer:
-    if wanted.orders:
-        peer = replace(peer, orders=wanted.orders)
+    if size := {"order": wanted.orders, "event": wanted.events}[peer.unit]:
+        peer = replace(peer, size=size)
     if wanted.processes:
         first = replace(
             peer.settings[0], processes=wanted.processes, concurrency=wanted.concurrency

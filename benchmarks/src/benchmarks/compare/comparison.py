@@ -10,16 +10,16 @@ from devstack.stack import Stack
 from rich.console import Console
 
 from benchmarks.__main__ import NO_FIGURES
-from benchmarks.compare import bench, environment, ours
+from benchmarks.compare import bench, environment, ours, relays
 from benchmarks.compare.environment import NotInstalled
 from benchmarks.compare.peers import Peer, Setting
 from benchmarks.compare.table import Board, Line
 from benchmarks.figures import Values
 from benchmarks.rig import Rig, rig
 
-OUR_ORDERS = 10_000
+OURS = {"order": 10_000, "event": 200_000}
 OUR_SHARE = 10
-"""Pedido gets so many times the orders that peers are given, lest its run be over too soon."""
+"""Pedido gets so many times what peers are given, lest its run be over too soon."""
 TRIAL_SHARE = 4
 """A setting is tried with a quarter of a run."""
 FAILURES = (*NO_FIGURES, NotInstalled)
@@ -35,15 +35,16 @@ class Contender:
 
 
 class Comparison:
-    """All turns, and the boards that their figures are for."""
+    """All turns, and the boards that their figures are for: of whole systems, and of relays."""
 
     def __init__(self, wanted: argparse.Namespace, console: Console) -> None:
         """Plan what the command line asks for."""
         self._wanted = wanted
         self._console = console
         self._peers = [Contender(p, _line_of(p), p.settings[0]) for p in wanted.peers]
-        lines = [contender.line for contender in self._peers]
-        self.board = Board("order", Line("pedido", "Pedido"), lines)
+        systems = Board("order", Line("pedido", "Pedido"), self._lines("order"))
+        carriers = Board("event", Line("relay", "Pedido's relay"), self._lines("event"), "us")
+        self.boards = [board for board in (systems, carriers) if board.theirs]
 
     async def make(self) -> None:
         """Measure all, round by round; what fails once is said, and left out from then on."""
@@ -52,10 +53,15 @@ class Comparison:
             for contender in self._peers:
                 await self._choose(contender, stack)
             for number in range(1, self._wanted.runs + 1):
-                if pedido:
-                    await self._take(f"run {number}", self.board.ours, self._ours(pedido))
-                for each in self._peers:
-                    await self._take(f"run {number}", each.line, self._run(each, stack))
+                for board in self.boards:
+                    await self._round(f"run {number}", board, stack, pedido)
+
+    async def _round(self, what: str, board: Board, stack: Stack, pedido: Rig | None) -> None:
+        if pedido:
+            await self._take(what, board.ours, self._ours(board.unit, pedido))
+        for each in self._peers:
+            if each.peer.unit == board.unit:
+                await self._take(what, each.line, self._run(each, stack))
 
     async def _choose(self, contender: Contender, stack: Stack) -> None:
         """Try each setting briefly, and keep the fastest."""
@@ -63,8 +69,9 @@ class Comparison:
         speeds: dict[Setting, float] = {}
         for setting in peer.settings if len(peer.settings) > 1 and not line.failure else ():
             trial = Line(peer.name, peer.title)
-            run = bench.attempt(stack, peer, setting, max(1, peer.orders // TRIAL_SHARE))
-            await self._take(f"trying {setting}", trial, run)
+            size = max(1, peer.size // TRIAL_SHARE)
+            run = relays.measure if peer.unit == "event" else bench.attempt
+            await self._take(f"trying {setting}", trial, run(stack, peer, setting, size))
             if trial.runs:
                 speeds[setting] = next(iter(trial.runs[0].values()))
         if speeds:
@@ -75,12 +82,21 @@ class Comparison:
 
     async def _run(self, contender: Contender, stack: Stack) -> Values:
         peer, setting, wanted = contender.peer, contender.setting, self._wanted
+        if peer.unit == "event":
+            return await relays.measure(stack, peer, setting, peer.size)
         load = {"rate": wanted.rate, "seconds": wanted.seconds}
-        return await bench.measure(stack, peer, setting, peer.orders, **load)
+        return await bench.measure(stack, peer, setting, peer.size, **load)
 
-    async def _ours(self, pedido: Rig) -> Values:
-        orders = self._wanted.orders * OUR_SHARE if self._wanted.orders else OUR_ORDERS
-        return await ours.measure(pedido, orders, self._wanted.rate, self._wanted.seconds)
+    async def _ours(self, unit: str, pedido: Rig) -> Values:
+        wanted = self._wanted
+        given = wanted.events if unit == "event" else wanted.orders
+        size = given * OUR_SHARE if given else OURS[unit]
+        if unit == "event":
+            return await relays.ours(pedido.stack, size)
+        return await ours.measure(pedido, size, wanted.rate, wanted.seconds)
+
+    def _lines(self, unit: str) -> list[Line]:
+        return [contender.line for contender in self._peers if contender.peer.unit == unit]
 
     async def _take(self, what: str, line: Line, run: Coroutine[Any, Any, Values]) -> None:
         """Make one run and keep what it gave, or why it gave nothing."""

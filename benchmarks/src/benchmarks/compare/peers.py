@@ -11,6 +11,8 @@ PROGRAMS = ROOT / "benchmarks" / "peers"
 ENVIRONMENT = LOCAL / "peers"
 PYTHON = ENVIRONMENT / "bin" / "python"
 
+RELAYED_BY = ("postgres", "kafka")
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -21,6 +23,10 @@ class Setting:
     """Of each process; what that means is the peer's own affair."""
     variant: str = ""
     """A kind of worker, where a peer has several."""
+
+    @property
+    def is_one_by_one(self) -> bool:
+        return self.processes == self.concurrency == 1
 
     @override
     def __str__(self) -> str:
@@ -40,12 +46,16 @@ class Peer:
     """A file beside the other peers'; it knows `work`, `submit`, and what is named below."""
     servers: Sequence[str]
     """Which of the stack's servers are part of its price."""
-    orders: int
-    """Of one run, so that it lasts 15 s or more."""
+    size: int
+    """Orders or events of one run, so that it lasts 15 s or more."""
     settings: Sequence[Setting]
     """What its documentation allows and a machine of two cores suggests: the best is taken."""
-    aim: float
-    """How many times as many orders a second Pedido is to complete."""
+    aim: float | None
+    """How many times as fast Pedido is to be; None only tells the ratio."""
+    unit: str = "order"
+    """What it makes so many of a second: orders, or, as a mere relay, events."""
+    keeps_order: bool = True
+    """Whether a relay promises the order of a key in every setting, or only one by one."""
     before: Sequence[str] = ("setup",)
     """What its program does before its workers start."""
     beside: Sequence[str] = ()
@@ -68,7 +78,7 @@ PEERS = {
             packages=("faststream", "aiokafka", "sqlalchemy", "asyncpg"),
             program="faststream_kafka.py",
             servers=("postgres", "kafka"),
-            orders=1500,
+            size=1500,
             settings=(Setting(1, 4), Setting(1, 12), Setting(2, 4)),
             aim=12,
         ),
@@ -78,7 +88,7 @@ PEERS = {
             packages=("dbos", "psycopg", "sqlalchemy"),
             program="dbos_workflow.py",
             servers=("postgres",),
-            orders=900,
+            size=900,
             settings=(Setting(1, 16), Setting(2, 16), Setting(2, 40)),
             aim=12,
         ),
@@ -88,7 +98,7 @@ PEERS = {
             packages=("celery", "kombu", "redis", "psycopg"),
             program="celery_task.py",
             servers=("postgres", "valkey"),
-            orders=2500,
+            size=2500,
             settings=(Setting(1, 4, "prefork"), Setting(1, 8, "threads"), Setting(1, 20, "gevent")),
             aim=12,
             before=(),
@@ -100,7 +110,7 @@ PEERS = {
             packages=("procrastinate", "psycopg"),
             program="procrastinate_job.py",
             servers=("postgres",),
-            orders=2500,
+            size=2500,
             settings=(Setting(1, 20), Setting(2, 4), Setting(2, 10)),
             aim=12,
         ),
@@ -110,13 +120,36 @@ PEERS = {
             packages=("restate-sdk", "hypercorn", "asyncpg"),
             program="restate_workflow.py",
             servers=("postgres",),
-            orders=2000,
+            size=2000,
             settings=(Setting(1, 1), Setting(1, 2), Setting(1, 3)),
             aim=8,
             before=(),
             beside=("server",),
             after=("register",),
             needs_node=True,
+        ),
+        Peer(
+            name="faststream-outbox",
+            title="faststream-outbox, a call a row",
+            packages=("faststream-outbox", "faststream", "aiokafka", "sqlalchemy", "asyncpg"),
+            program="faststream_outbox_relay.py",
+            servers=RELAYED_BY,
+            size=90_000,
+            settings=(Setting(1, 1), Setting(1, 32), Setting(2, 16)),
+            aim=None,
+            unit="event",
+            keeps_order=False,
+        ),
+        Peer(
+            name="txoutbox",
+            title="txoutbox, keys in parallel",
+            packages=("txoutbox", "aiokafka", "asyncpg"),
+            program="txoutbox_relay.py",
+            servers=RELAYED_BY,
+            size=200_000,
+            settings=(Setting(1, 100), Setting(1, 250), Setting(2, 100)),
+            aim=None,
+            unit="event",
         ),
     )
 }

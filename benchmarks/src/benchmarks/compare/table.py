@@ -13,7 +13,6 @@ from benchmarks import keeping, machine
 from benchmarks.figures import Values
 from benchmarks.report import number
 
-PART = "CPU ms of "
 NARROW = (1, 3, 4, 5, 7, 8)
 """The columns that a terminal shows beside the name."""
 
@@ -44,6 +43,8 @@ class Board:
     """What they make so many of a second."""
     ours: Line
     theirs: Sequence[Line]
+    time: str = "ms"
+    """In which CPU time is told."""
 
     @property
     def lines(self) -> list[Line]:
@@ -59,7 +60,12 @@ class Board:
 
     @property
     def price(self) -> str:
-        return f"CPU ms an {self.unit}"
+        return f"CPU {self.time} an {self.unit}"
+
+    @property
+    def part(self) -> str:
+        """How the name of a figure begins that tells the CPU time of one process."""
+        return f"CPU {self.time} of "
 
     @property
     def headings(self) -> list[str]:
@@ -79,7 +85,7 @@ class Board:
     def cells(self, line: Line) -> list[str]:
         """Write a system's row."""
         speeds, ratio = [run[self.speed] for run in line.runs], self.ratio(line)
-        parts = [name for name in line.runs[0] if name.startswith(PART)]
+        parts = [name for name in line.runs[0] if name.startswith(self.part)]
         return [
             line.title,
             number(line.median(self.speed)),
@@ -87,7 +93,9 @@ class Board:
             f"{ratio:.1f}" if ratio else "",
             f"≥ {line.aim:g}" if line.aim else "",
             number(line.median(self.price)),
-            ", ".join(f"{name.removeprefix(PART)} {number(line.median(name))}" for name in parts),
+            ", ".join(
+                f"{name.removeprefix(self.part)} {number(line.median(name))}" for name in parts
+            ),
             *(number(line.median(p)) if p in line.runs[0] else "" for p in ("p50 ms", "p99 ms")),
         ]
 
