@@ -29,7 +29,8 @@ _LEASE = timedelta(minutes=10)
 """Enough for a hundred thousand payments; a killed process holds a run for as long."""
 _MARGIN = 10.0
 """Seconds of the lease that are left to write down what was found."""
-_POLL = timedelta(seconds=1)
+_POLL = timedelta(seconds=15)
+"""The bell tells what this process was asked for; another can wait, the comparison takes longer."""
 
 _log = telemetry.get_logger()
 
