@@ -102,3 +102,17 @@ async def test_without_a_key_each_request_has_its_effect(client: Client) -> None
 def _effects(gateway: RunningGateway, key: str) -> int:
     number: int = gateway.rows("SELECT count(*) FROM effects WHERE idempotency_key = ?", key)[0][0]
     return number
+
+
+async def test_calls_that_come_at_once_are_each_in_the_ledger_or_undone(
+    client: Client, gateway: RunningGateway
+) -> None:
+    await client.authorise(key="key-taken", amount=1)
+    calls = [client.authorise(key=f"key-at-once-{number}") for number in range(20)]
+
+    refused, *answers = await asyncio.gather(client.authorise(key="key-taken", amount=2), *calls)
+
+    effects = gateway.rows("SELECT 1 FROM effects WHERE idempotency_key LIKE 'key-at-once-%'")
+    assert refused.status_code == 400
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(effects) == 20

@@ -33,7 +33,7 @@ Look: TypeAlias = Callable[[Request], Body]
 def create_app(ledger: Ledger, api_key: str) -> Starlette:
     """Build the application around a ledger; callers show that key."""
     gateway = Gateway(ledger)
-    http = _Http(Keys(ledger), gateway, Postman(ledger), api_key)
+    http = _Http(ledger, gateway, api_key)
     intents, refunds = "/v1/payment_intents", "/v1/refunds"
     return Starlette(
         routes=[
@@ -57,10 +57,11 @@ def create_app(ledger: Ledger, api_key: str) -> Starlette:
 class _Http:
     """What every route has in common."""
 
-    def __init__(self, known: Keys, gateway: Gateway, postman: Postman, api_key: str) -> None:
-        self._keys = known
+    def __init__(self, ledger: Ledger, gateway: Gateway, api_key: str) -> None:
+        self._ledger = ledger
+        self._keys = Keys(ledger)
         self._gateway = gateway
-        self._postman = postman
+        self._postman = Postman(ledger)
         self._moods = Moods()
         self._chances = Chances()
         self._authorization = f"Bearer {api_key}".encode()
@@ -121,7 +122,9 @@ class _Http:
             held.enter_context(self._keys.taking(key))
             fingerprint = keys.fingerprint_of(request.url.path, body)
             outcome = self._keys.carry_out(operation, key, fingerprint)
-            for told, manner in self._gateway.news():
+            news = self._gateway.news()
+            await self._ledger.written()
+            for told, manner in news:
                 await self._postman.tell(told, manner)
             outcome = chances.on_its_way(outcome, mishap, self._chances.latency())
             mood = outcome.mood if reigning is Mood.FINE else reigning

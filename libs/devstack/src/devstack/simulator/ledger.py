@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import time
@@ -68,6 +69,7 @@ class Ledger:
         self._db = sqlite3.connect(path, isolation_level=None)
         # A power cut may lose the tail, never this process' end: enough for a simulator.
         self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;" + _SCHEMA)
+        self._writing: asyncio.Task[None] | None = None
 
     def close(self) -> None:
         """Close the file."""
@@ -75,13 +77,29 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Do all of it or nothing."""
-        self._db.execute("BEGIN IMMEDIATE")
+        """Do all of it or nothing; it lasts once `written` has returned.
+
+        One commit serves all who come at the same moment: it costs more than what they do.
+        """
+        if self._writing is None:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._writing = asyncio.create_task(self._write())
+        self._db.execute("SAVEPOINT one")
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            self._db.execute("ROLLBACK TO one")
             raise
+        finally:
+            self._db.execute("RELEASE one")
+
+    async def written(self) -> None:
+        """Wait until all that was done is committed."""
+        if self._writing is not None:
+            await asyncio.shield(self._writing)
+
+    async def _write(self) -> None:
+        self._writing = None
         self._db.execute("COMMIT")
 
     def find_intent(self, identity: str) -> Intent | None:
