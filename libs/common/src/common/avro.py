@@ -97,7 +97,8 @@ def encode(event: Event) -> bytes:
     own_id = schema_id(event)
     buffer = io.BytesIO()
     buffer.write(_HEADER.pack(0, own_id))
-    fastavro.schemaless_writer(buffer, contract().by_id[own_id][1], event.model_dump())
+    record = event.__pydantic_serializer__.to_python(event)  # less than model_dump adds to it
+    fastavro.schemaless_writer(buffer, contract().by_id[own_id][1], record)
     return buffer.getvalue()
 
 

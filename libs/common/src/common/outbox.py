@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from uuid import UUID
@@ -52,7 +52,7 @@ async def append(tx: Transaction, said: Iterable[Said]) -> None:
     Call it after the aggregates' rows are locked: then the ids of one key are in order, and the
     transaction has its xid before them, on which the relay's floor rests.
     """
-    now = datetime.now(UTC).isoformat()
+    now = datetime.now(UTC).isoformat().encode()
     await insert(tx, [_finished(each, now) for each in said])
 
 
@@ -105,16 +105,17 @@ def key_hash(key: bytes) -> int:
     return (h ^ h >> 15) & 0x7FFFFFFF
 
 
-def _finished(said: Said, now: str) -> OutboxRow:
+def _finished(said: Said, now: bytes) -> OutboxRow:
     event = said.event
     if isinstance(event, Tombstone):
-        topic, type_name, key, payload = event.topic, event.type_name, event.key, None
+        topic, type_name, payload = event.topic, event.type_name, None
+        key = event.key.encode()
     else:
-        topic, type_name, key = event.TOPIC, event.type_name(), event.key()
-        payload = avro.encode(event)
-    headers = [*_headers_of_type(topic, type_name, tombstone=payload is None)]
-    headers += ((name, value.encode()) for name, value in _own_headers(said, key, now) if value)
-    return OutboxRow(said.event_id, topic, key.encode(), type_name, payload, headers)
+        topic, type_name, payload = event.TOPIC, event.type_name(), avro.encode(event)
+        key = event.key().encode()
+    shared = _headers_of_type(topic, type_name, tombstone=payload is None)
+    headers = [*shared, *_own_headers(said, key, now)]
+    return OutboxRow(said.event_id, topic, key, type_name, payload, headers)
 
 
 @cache
@@ -132,16 +133,22 @@ def _headers_of_type(
     return tuple((name.encode(), value.encode()) for name, value in headers.items())
 
 
-def _own_headers(said: Said, key: str, now: str) -> Iterator[tuple[bytes, str | None]]:
-    cause = said.cause
-    yield b"ce_id", str(said.event_id)
-    yield b"ce_subject", key
-    yield b"ce_time", now
-    yield (
-        b"ce_correlationid",
-        cause.correlation_id if cause else telemetry.correlation_id.get(),
-    )
-    yield b"ce_causationid", str(cause.event_id) if cause and cause.event_id else None
+def _own_headers(said: Said, key: bytes, now: bytes) -> list[tuple[bytes, bytes]]:
+    headers = [
+        (b"ce_id", str(said.event_id).encode()),
+        (b"ce_subject", key),
+        (b"ce_time", now),
+    ]
     # Captured here: by the time the relay sends it, the request is long over.
-    yield b"traceparent", cause.traceparent if cause else telemetry.traceparent.get()
-    yield b"ce_version", None if said.version is None else str(said.version)
+    correlation, traceparent = telemetry.correlation_id.get(), telemetry.traceparent.get()
+    if cause := said.cause:
+        correlation, traceparent = cause.correlation_id, cause.traceparent
+        if cause.event_id:
+            headers.append((b"ce_causationid", str(cause.event_id).encode()))
+    if correlation:
+        headers.append((b"ce_correlationid", correlation.encode()))
+    if traceparent:
+        headers.append((b"traceparent", traceparent.encode()))
+    if said.version is not None:
+        headers.append((b"ce_version", str(said.version).encode()))
+    return headers
