@@ -187,3 +187,22 @@ async def test_the_lag_gauge_sees_a_blocked_loop() -> None:
     await task
 
     assert 0.03 < lag < 5
+
+
+def test_observing_all_at_once_is_observing_each() -> None:
+    amounts = [0.0, 0.001, 0.0011, 3, 10, 11, 11]
+    each, together = (
+        telemetry.Distribution("seconds", "For this test", registry=None) for _ in range(2)
+    )
+
+    for amount in amounts:
+        each.observe(amount)
+    together.observe_all(amounts)
+
+    assert samples(together) == samples(each)
+
+
+def samples(metric: telemetry.Distribution) -> list[object]:
+    """Read all but when it was made."""
+    (family,) = metric.collect()
+    return [each for each in family.samples if not each.name.endswith("_created")]

@@ -14,7 +14,7 @@ from common.errors import Flood, Poison
 from common.failpoint import failpoint
 from common.message import Decisions, Event, Received, Said, Stale, State, StateRecord, Versioned
 from common.parked import Parked
-from common.reading import Bad, Ignored, Reader, Stated, Taken, TooOld
+from common.reading import Reader, Reading, Taken
 
 S = TypeVar("S", bound=State)
 
@@ -47,18 +47,14 @@ class Batch:
     results: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     dead: Counter[str] = field(default_factory=Counter)
     decided: list[bool] = field(default_factory=list)
+    ages: list[float] = field(default_factory=list)
+    """Seconds that each decided event had taken to come here."""
     parked: list[Parked] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
 
-    def count(self, reading: Ignored | TooOld | Stated | Taken | Bad, result: str) -> None:
-        """Count a record by its type; a type that nobody knows has no label of its own."""
-        if isinstance(reading, Taken):
-            name = type(reading.received.event).type_name() if reading.received else "unknown"
-        elif isinstance(reading, Stated):
-            name = reading.event_type.type_name()
-        else:
-            name = reading.type_name if isinstance(reading, TooOld) else "other"
-        self.results[reading.record.topic, name, result] += 1
+    def count(self, reading: Reading, result: str) -> None:
+        """Count a record by its type."""
+        self.results[reading.record.topic, reading.type_name, result] += 1
 
 
 class Decider(Generic[S]):
@@ -93,7 +89,7 @@ class Decider(Generic[S]):
         state.apply(message, outcome.changes, said)
         batch.said.extend(said)
         batch.count(taken, "processed")
-        telemetry.EVENT_AGE.observe(max(0.0, (now - message.occurred_at).total_seconds()))
+        batch.ages.append(max(0.0, (now - message.occurred_at).total_seconds()))
         return None
 
     async def keep(
@@ -127,6 +123,7 @@ class Decider(Generic[S]):
             telemetry.CONSUMED.labels(topic, name, result).inc(count)
         for reason, count in batch.dead.items():
             telemetry.DEAD_LETTERS.labels(reason).inc(count)
+        telemetry.EVENT_AGE.observe_all(batch.ages)
         self._recent.extend(batch.decided)
 
     def check_flood(self) -> None:

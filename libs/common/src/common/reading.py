@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from asyncpg.pgproto.pgproto import UUID  # a uuid.UUID, made in C
 
@@ -20,7 +19,8 @@ class Ignored:
     """A type that this service does not decide on: never decoded."""
 
     record: Record
-    type_name: str
+    type_name: ClassVar[str] = "other"
+    """A type that nobody knows has no label of its own."""
 
 
 @value
@@ -37,6 +37,7 @@ class Bad:
 
     record: Record
     reason: Poison
+    type_name: ClassVar[str] = "other"
 
 
 @value
@@ -47,7 +48,12 @@ class Taken:
     event_id: UUID
     received: Received | None
     skew: UnknownSchema | None = None
-    digest: bytes = field(default=b"")
+    digest: bytes = b""
+
+    @property
+    def type_name(self) -> str:
+        """Be counted under the event's type."""
+        return type(self.received.event).type_name() if self.received else "unknown"
 
     @property
     def key(self) -> bytes:
@@ -80,6 +86,11 @@ class Stated:
     version: int
     skew: UnknownSchema | None = None
 
+    @property
+    def type_name(self) -> str:
+        """Be counted under the state's type."""
+        return self.event_type.type_name()
+
 
 Reading = Ignored | TooOld | Bad | Taken | Stated
 _Headers = Mapping[bytes, bytes]
@@ -108,7 +119,7 @@ class Reader:
             type_name = _text(headers, b"ce_type")
             if event_type := self._states.get(record.topic):
                 return _stated(record, headers, event_type, type_name)
-            return Ignored(record, type_name)
+            return Ignored(record)
         except Poison as reason:
             return Bad(record, reason)
 
@@ -195,7 +206,7 @@ def _stated(
     record: Record, headers: _Headers, event_type: type[Event], type_name: str
 ) -> Stated | Ignored:
     if type_name != event_type.type_name():
-        return Ignored(record, type_name)
+        return Ignored(record)
     _check_source(record, headers)
     if not record.key:
         raise Poison("a state record needs a key")

@@ -367,5 +367,5 @@ def _report(carried: Sequence[asyncpg.Record]) -> None:
     now = datetime.now(UTC)
     for topic, count in Counter(row["topic"] for row in carried).items():
         telemetry.OUTBOX_PUBLISHED.labels(topic).inc(count)
-    for row in carried:
-        telemetry.OUTBOX_DELAY.observe((now - row["created_at"]).total_seconds())
+    delays = [(now - row["created_at"]).total_seconds() for row in carried]
+    telemetry.OUTBOX_DELAY.observe_all(delays)

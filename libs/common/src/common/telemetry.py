@@ -7,7 +7,9 @@ import secrets
 import sys
 import time
 import traceback
-from collections.abc import MutableMapping
+from bisect import bisect_left
+from collections import Counter as Counted
+from collections.abc import MutableMapping, Sequence
 from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Any
@@ -214,8 +216,20 @@ def _gauge(name: str, text: str, *labels: str) -> Gauge:
     return Gauge(f"pedido_{name}", text, labels)
 
 
-def _histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...] = _FAST) -> Histogram:
-    return Histogram(f"pedido_{name}", text, labels, buckets=buckets)
+class Distribution(Histogram):
+    """A histogram that takes a batch's observations at once."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        """Do what observing each would, with a lock for each bucket instead of two for each."""
+        for place, count in Counted(bisect_left(self._upper_bounds, at) for at in amounts).items():
+            self._buckets[place].inc(count)
+        self._sum.inc(sum(amounts))
+
+
+def _histogram(
+    name: str, text: str, *labels: str, buckets: tuple[float, ...] = _FAST
+) -> Distribution:
+    return Distribution(f"pedido_{name}", text, labels, buckets=buckets)
 
 
 BUILD = Info("pedido_build", "What is running")
