@@ -47,6 +47,18 @@ class Pigeons:
         return self.answer
 
 
+@dataclass
+class Counted:
+    """A function, and how often it was called."""
+
+    function: Any
+    calls: int = 0
+
+    async def __call__(self, *arguments: Any) -> Any:
+        self.calls += 1
+        return await self.function(*arguments)
+
+
 async def owe(
     database: Database,
     *kinds: Kind,
@@ -215,6 +227,25 @@ async def test_a_hundred_letters_take_a_few_leases(database: Database) -> None:
 
     assert sum(sizes) == len(set(channel.given)) == 100
     assert len([size for size in sizes if size]) <= 4
+
+
+async def test_at_rest_nothing_is_leased_and_what_another_process_owes_is_found(
+    database: Database,
+) -> None:
+    channel, stop = Pigeons(), asyncio.Event()
+    loop = Sender(database, channel, STATIONERY, DIGESTS, TWO_DAYS).loop(concurrency=4)
+    leases, looks = Counted(loop.lease), Counted(loop.look)
+    loop.lease, loop.look = leases, looks
+    running = asyncio.create_task(loop.run(stop))
+    await eventually(lambda: looks.calls >= 3)
+    assert leases.calls == 1
+
+    elsewhere = Database(database.settings, name="another process")
+    order_id = await owe(elsewhere)
+    await eventually(is_in(database, order_id, "SENT"))
+    stop.set()
+    await running
+    await elsewhere.close()
 
 
 async def test_letters_to_one_recipient_arrive_in_order_also_when_the_first_is_put_off(

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from itertools import groupby
 from typing import TypeAlias
 from uuid import UUID
@@ -66,6 +67,7 @@ class Sender:
             lease_for=self.channel.longest_attempt + TURN + LEASE_MARGIN,
             poll=POLL,
             bell=letter_store.SENDING_BELL,
+            look=partial(letter_store.are_letters_due, self.database),
         )
 
     async def lease(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from common import telemetry
 from common.database import Database
@@ -62,6 +63,7 @@ class Messenger:
             lease_for=self.merchants.timeout + TURN + LEASE_MARGIN,
             poll=POLL,
             bell=delivery_store.WEBHOOK_BELL,
+            look=partial(delivery_store.are_deliveries_due, self.database),
         )
 
     async def send(self, delivery: Delivery) -> Call:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
-from common.database import Transaction
+from common.database import Database, Transaction
 
 from notification_service.domain.deliveries import Delivery, Settlement
 from notification_service.domain.happenings import Happening
@@ -50,6 +50,18 @@ async def add_deliveries(tx: Transaction, happened: Sequence[Happening]) -> None
         [each.payload for each in happened],
         [each.occurred_at for each in happened],
     )
+
+
+async def are_deliveries_due(database: Database) -> bool:
+    """Tell whether there may be something to lease."""
+    (row,) = await database.fetch(
+        """
+        SELECT EXISTS (SELECT FROM endpoints JOIN deliveries d USING (endpoint_id)
+                        WHERE endpoints.status = 'ACTIVE' AND d.status = 'PENDING'
+                          AND d.due_at <= now()) AS due
+        """
+    )
+    return bool(row["due"])
 
 
 async def lease_deliveries(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from common.database import Transaction
+from common.database import Database, Transaction
 
 from notification_service.domain.letters import Customer, Letter, Settlement
 from notification_service.domain.notices import Notice, Order
@@ -15,6 +15,17 @@ from notification_service.messages import AskedLine, Money, OrderLine
 
 SENDING_BELL = "sending"
 """Rung when something may have become due."""
+
+
+async def are_letters_due(database: Database) -> bool:
+    """Tell whether there may be something to lease."""
+    (row,) = await database.fetch(
+        """
+        SELECT EXISTS (SELECT FROM notifications
+                        WHERE status = 'PENDING' AND due_at <= now()) AS due
+        """
+    )
+    return bool(row["due"])
 
 
 async def lease_letters(
@@ -26,8 +37,8 @@ async def lease_letters(
     One process leases at a time, so that no two hold letters to the same recipient.
     """
     lease_ends = time.monotonic() + lease_for.total_seconds()
-    await tx.execute("SELECT pg_advisory_xact_lock(hashtext(current_schema || '.letters'))")
-    await _address(tx)
+    if await _lock(tx):
+        await _address(tx)
     rows = await tx.fetch(
         """
         WITH due AS MATERIALIZED (
@@ -59,6 +70,17 @@ async def lease_letters(
         lease_for,
     )
     return [_letter(row, lease_ends) for row in rows]
+
+
+async def _lock(tx: Transaction) -> bool:
+    """Wait for whoever else leases; answers whether any notice has no recipient yet."""
+    waiting: bool = await tx.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM notifications WHERE status = 'PENDING' AND customer_id IS NULL)
+          FROM pg_advisory_xact_lock(hashtext(current_schema || '.letters'))
+        """
+    )
+    return waiting
 
 
 async def _address(tx: Transaction) -> None:
