@@ -12,6 +12,7 @@ from common.errors import Unavailable
 from common.settings import PostgresSettings
 from pydantic import SecretStr
 
+from tests.support.plans import plan_of
 from tests.support.waiting import eventually
 
 Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -65,3 +66,28 @@ def is_lost(connection: Admin) -> bool:
         return connection.is_closed()
     except asyncpg.InterfaceError:  # the pool took it back already
         return True
+
+
+@pytest.mark.postgres
+async def test_statements_by_key_are_planned_once_and_the_next_transaction_is_as_before(
+    database: Database,
+) -> None:
+    async with database.transaction(by_key=True) as tx:
+        for place in range(10):
+            await tx.fetch("SELECT FROM pg_type WHERE oid = ANY($1::oid[])", [place])
+        (plans,) = await tx.fetch(
+            """
+            SELECT generic_plans, custom_plans FROM pg_prepared_statements
+             WHERE statement LIKE 'SELECT FROM pg_type%'
+            """
+        )
+        nodes = await plan_of(tx, "SELECT FROM positions WHERE topic = 'a' AND partition = 1")
+    async with database.transaction() as tx:
+        settings = await tx.fetchrow(
+            "SELECT current_setting('plan_cache_mode'), current_setting('enable_seqscan')"
+        )
+
+    assert (plans["generic_plans"], plans["custom_plans"]) == (10, 0)
+    assert "Seq Scan" not in nodes
+    assert settings is not None
+    assert tuple(settings) == ("auto", "on")

@@ -75,7 +75,7 @@ class Shell(Generic[S]):
         now = datetime.now(UTC)
         readings = [self.decider.reader.read(record, now) for record in records]
         batch = Batch()
-        async with self._database.transaction() as tx:
+        async with self._database.transaction(by_key=True) as tx:
             await self._states(tx, [r for r in readings if isinstance(r, Stated)], batch)
             fresh = await self._take(tx, readings, batch)
             failpoint("shell.claimed")

@@ -265,7 +265,7 @@ class Intake:
         self, submissions: Sequence[Submission], lock_wait: int | None
     ) -> list[Answer | Refusal]:
         """Take the keys, place the orders whose key was free, give the refused keys back."""
-        async with self._database.transaction() as tx:
+        async with self._database.transaction(by_key=True) as tx:
             if lock_wait is not None:
                 await keys.limit_lock_wait(tx, lock_wait)
             known = await idempotency.claim(tx, [each.row for each in submissions])

@@ -28,7 +28,7 @@ async def settle_letters(
     settlements = [
         letters.settle(letter, attempt, give_up_after=give_up_after) for letter, attempt in attempts
     ]
-    async with database.transaction() as tx:
+    async with database.transaction(by_key=True) as tx:
         written = await letter_store.save_settlements(tx, settlements)
         standing = [each for each in settlements if each.notice_id in written]
         bounced = {digests.of(each.bounced): each.reason or "" for each in standing if each.bounced}

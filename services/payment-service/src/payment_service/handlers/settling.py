@@ -20,7 +20,7 @@ _log = telemetry.get_logger()
 
 async def settle_reports(database: Database, reports: Sequence[Report], patience: Patience) -> None:
     """Write what the provider's answers mean, and announce it: both or neither."""
-    async with database.transaction() as tx:
+    async with database.transaction(by_key=True) as tx:
         book = await batches.lock_known(tx, {report.order_id for report in reports})
         said = [each for report in reports for each in _settled(book, report, patience)]
         await batches.save(tx, book)
