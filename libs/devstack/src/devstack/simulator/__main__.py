@@ -5,16 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import uvicorn
+import uvloop
 
 from devstack.ports import LOCALHOST
-from devstack.simulator.app import create_app
-from devstack.simulator.delivery import Cuttable
+from devstack.simulator.app import Front
 from devstack.simulator.ledger import Ledger
+from devstack.simulator.server import serve
 from devstack.topology import GATEWAY_KEY
-
-_KEEP_ALIVE_SECONDS = 75
-"""Longer than clients keep idle connections, so that it is the client who closes them."""
 
 
 def main() -> None:
@@ -27,15 +24,7 @@ def main() -> None:
     given = parser.parse_args()
     ledger = Ledger(given.ledger)
     try:
-        uvicorn.run(
-            create_app(ledger, given.key),
-            host=given.host,
-            port=given.port,
-            http=Cuttable,
-            log_level="warning",
-            access_log=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        )
+        uvloop.run(serve(Front(ledger, given.key).handle, host=given.host, port=given.port))
     finally:
         ledger.close()
 

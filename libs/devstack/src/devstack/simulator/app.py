@@ -6,14 +6,9 @@ import json
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from http import HTTPStatus
 from typing import TypeAlias
-
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from devstack.simulator import chances, keys, refusals
 from devstack.simulator.chances import Chances, Mishap
@@ -23,104 +18,118 @@ from devstack.simulator.keys import Keys
 from devstack.simulator.ledger import Ledger
 from devstack.simulator.moods import Mood, Moods, distorted, refusal_of
 from devstack.simulator.refusals import Body, Refusal
+from devstack.simulator.server import Connection, Request, Response
 from devstack.simulator.webhooks import Postman
 
-Change: TypeAlias = Callable[[Request, str], Operation]
-"""Understands a request by itself and its body."""
-Look: TypeAlias = Callable[[Request], Body]
+Change: TypeAlias = Callable[[], Operation]
+"""Understands a request."""
+Look: TypeAlias = Callable[[], Body]
 
 
-def create_app(ledger: Ledger, api_key: str) -> Starlette:
-    """Build the application around a ledger; callers show that key."""
-    gateway = Gateway(ledger)
-    http = _Http(ledger, gateway, api_key)
-    intents, refunds = "/v1/payment_intents", "/v1/refunds"
-    return Starlette(
-        routes=[
-            http.post(intents, lambda _, body: gateway.create(body)),
-            http.post(f"{intents}/{{id}}/capture", lambda r, body: gateway.capture(body, _id(r))),
-            http.post(f"{intents}/{{id}}/cancel", lambda r, body: gateway.cancel(body, _id(r))),
-            http.post(refunds, lambda _, body: gateway.refund(body)),
-            http.get(intents, lambda r: gateway.list_intents(r.url.query)),
-            http.get(f"{intents}/{{id}}", lambda r: gateway.show_intent(_id(r))),
-            http.get(refunds, lambda r: gateway.list_refunds(r.url.query)),
-            http.get(f"{refunds}/{{id}}", lambda r: gateway.show_refund(_id(r))),
-            Route("/mood", http.feel, methods=["PUT"]),
-            Route("/chances", http.take_chances, methods=["PUT"]),
-            Route("/webhooks", http.send_webhooks, methods=["PUT"]),
-            Route("/health", _health),
-        ],
-        exception_handlers={Refusal: _refused, HTTPException: _unknown_route},
-    )
-
-
-class _Http:
+class Front:
     """What every route has in common."""
 
-    def __init__(self, ledger: Ledger, gateway: Gateway, api_key: str) -> None:
+    def __init__(self, ledger: Ledger, api_key: str) -> None:
+        """Serve that ledger; callers show that key."""
         self._ledger = ledger
         self._keys = Keys(ledger)
-        self._gateway = gateway
+        self._gateway = Gateway(ledger)
         self._postman = Postman(ledger)
         self._moods = Moods()
         self._chances = Chances()
         self._authorization = f"Bearer {api_key}".encode()
 
-    async def feel(self, request: Request) -> Response:
-        """Misbehave from now on as told: `{"mood": "busy", "path": "/v1/*/capture"}`.
+    async def handle(self, request: Request, connection: Connection) -> None:
+        """Answer one request."""
+        try:
+            delivery = await self._route(request)
+        except Refusal as refusal:
+            delivery = Delivery(_refused(refusal))
+        await delivery.send(connection)
 
-        `"looks": true` lets reading be met with it, too.
+    async def _route(self, request: Request) -> Delivery:
+        match request.method:
+            case "POST":
+                return await self._change(request, self._change_of(request))
+            case "PUT":
+                return Delivery(_response(json.dumps(self._become(request)), HTTPStatus.OK))
+            case "GET" if request.path == "/health":
+                return Delivery(Response(HTTPStatus.OK, b"ok", {"content-type": "text/plain"}))
+            case "GET":
+                return self._look(request, self._look_of(request))
+            case _:
+                raise _unknown_route(request)
+
+    def _change_of(self, request: Request) -> Change:
+        match request.path.split("/"):
+            case ["", "v1", "payment_intents"]:
+                return partial(self._gateway.create, request.body)
+            case ["", "v1", "payment_intents", identity, "capture"]:
+                return partial(self._gateway.capture, request.body, identity)
+            case ["", "v1", "payment_intents", identity, "cancel"]:
+                return partial(self._gateway.cancel, request.body, identity)
+            case ["", "v1", "refunds"]:
+                return partial(self._gateway.refund, request.body)
+            case _:
+                raise _unknown_route(request)
+
+    def _look_of(self, request: Request) -> Look:
+        match request.path.split("/"):
+            case ["", "v1", "payment_intents"]:
+                return partial(self._gateway.list_intents, request.query)
+            case ["", "v1", "payment_intents", identity]:
+                return partial(self._gateway.show_intent, identity)
+            case ["", "v1", "refunds"]:
+                return partial(self._gateway.list_refunds, request.query)
+            case ["", "v1", "refunds", identity]:
+                return partial(self._gateway.show_refund, identity)
+            case _:
+                raise _unknown_route(request)
+
+    def _become(self, request: Request) -> Body:
+        """Behave otherwise from now on.
+
+        `/mood` as `{"mood": "busy", "path": "/v1/*/capture"}`, where `"looks": true` has reading
+        met with it, too; `/chances` as Chances.become and `/webhooks` as Postman.register tell.
         """
         self._check_caller(request)
-        self._moods.become(await request.json())
-        moods = self._moods
-        return _json({"mood": moods.mood, "path": moods.path, "looks": moods.looks})
+        wanted = json.loads(request.body)
+        match request.path:
+            case "/mood":
+                self._moods.become(wanted)
+                moods = self._moods
+                return {"mood": moods.mood, "path": moods.path, "looks": moods.looks}
+            case "/chances":
+                self._chances.become(wanted)
+                return {}
+            case "/webhooks":
+                self._postman.register(wanted)
+                return {"url": self._postman.url, "manner": self._postman.manner}
+            case _:
+                raise _unknown_route(request)
 
-    async def take_chances(self, request: Request) -> Response:
-        """Let some calls go wrong from now on; see Chances.become."""
+    def _look(self, request: Request, look: Look) -> Delivery:
         self._check_caller(request)
-        self._chances.become(await request.json())
-        return _json({})
-
-    async def send_webhooks(self, request: Request) -> Response:
-        """Send events from now on; see Postman.register."""
-        self._check_caller(request)
-        self._postman.register(await request.json())
-        return _json({"url": self._postman.url, "manner": self._postman.manner})
-
-    def post(self, path: str, change: Change) -> Route:
-        async def answer(request: Request) -> Delivery:
-            return await self._change(request, change)
-
-        return Route(path, answer, methods=["POST"])
-
-    def get(self, path: str, look: Look) -> Route:
-        async def answer(request: Request) -> Delivery:
-            self._check_caller(request)
-            mood = self._moods.of(request.url.path, look=True)
-            if refusal := refusal_of(mood):
-                raise refusal
-            if self._chances.roll() is Mishap.PROXY:
-                raise refusals.broken()
-            response = _spoiled(mood, json.dumps(look(request)), HTTPStatus.OK)
-            return Delivery(response, mood, 0.0, ExitStack())
-
-        return Route(path, answer, methods=["GET"])
+        mood = self._moods.of(request.path, look=True)
+        if refusal := refusal_of(mood):
+            raise refusal
+        if self._chances.roll() is Mishap.PROXY:
+            raise refusals.broken()
+        return Delivery(_spoiled(mood, json.dumps(look()), HTTPStatus.OK), mood)
 
     async def _change(self, request: Request, change: Change) -> Delivery:
         self._check_caller(request)
-        reigning = self._moods.of(request.url.path)
+        reigning = self._moods.of(request.path)
         if refusal := refusal_of(reigning):
             raise refusal
         mishap = self._chances.roll()
         if mishap is Mishap.PROXY:
             raise refusals.broken()
-        body = (await request.body()).decode()
-        operation = chances.hampered(change(request, body), mishap)
+        operation = chances.hampered(change(), mishap)
         key = request.headers.get("idempotency-key")
         with ExitStack() as held:
             held.enter_context(self._keys.taking(key))
-            fingerprint = keys.fingerprint_of(request.url.path, body)
+            fingerprint = keys.fingerprint_of(request.path, request.body)
             outcome = self._keys.carry_out(operation, key, fingerprint)
             news = self._gateway.news()
             await self._ledger.written()
@@ -139,13 +148,9 @@ class _Http:
             raise refusals.wrong_key()
 
 
-def _id(request: Request) -> str:
-    identity: str = request.path_params["id"]
-    return identity
-
-
-def _json(body: Body, status: int = 200) -> Response:
-    return _response(json.dumps(body), status)
+def _unknown_route(request: Request) -> Refusal:
+    message = f"Unrecognized request URL ({request.method}: {request.path})."
+    return refusals.invalid(message, status=HTTPStatus.NOT_FOUND)
 
 
 def _spoiled(mood: Mood, body: str, status: int) -> Response:
@@ -156,25 +161,15 @@ def _spoiled(mood: Mood, body: str, status: int) -> Response:
 
 
 def _response(body: str, status: int) -> Response:
-    headers = {"request-id": f"req_{secrets.token_hex(7)}"}
-    return Response(body, status, headers, media_type="application/json")
+    headers = {
+        "request-id": f"req_{secrets.token_hex(7)}",
+        "content-type": "application/json",
+    }
+    return Response(status, body.encode(), headers)
 
 
-async def _health(_: Request) -> Response:
-    return PlainTextResponse("ok")
-
-
-async def _refused(_: Request, refusal: Exception) -> Response:
-    if not isinstance(refusal, Refusal):  # the registration promises it, its type doesn't
-        raise refusal
-    answer = _json(refusal.body, refusal.status)
+def _refused(refusal: Refusal) -> Response:
+    answer = _response(json.dumps(refusal.body), refusal.status)
     if refusal.retry_after is not None:
         answer.headers["retry-after"] = str(refusal.retry_after)
     return answer
-
-
-async def _unknown_route(request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    message = f"Unrecognized request URL ({request.method}: {request.url.path})."
-    return _json(refusals.invalid(message).body, error.status_code)
