@@ -13,8 +13,10 @@ from common.message import Received
 from inventory_service.domain.stockroom import (
     Counts,
     HeldLine,
+    Movement,
     Reservation,
     ReservationState,
+    Restocked,
     Shelf,
     Stockroom,
 )
@@ -36,21 +38,10 @@ async def load(tx: Transaction, batch: Sequence[Received]) -> Stockroom:
 
 
 async def save(tx: Transaction, room: Stockroom) -> None:
-    """Write what the batch changed, one statement a table."""
-    await _save_reservations(tx, room.changed_reservations())
-    await _save_lines(tx, list(room.changed_lines()))
+    """Write what the batch changed."""
+    await _save_changes(tx, room)
     await _drop_lines(tx, list(room.dropped_lines()))
-    await _save_stock(tx, room)
-    await _save_movements(tx, room)
-    if room.restocks:
-        await tx.execute(
-            """
-            INSERT INTO restocks (refund_id, order_id)
-            SELECT * FROM unnest($1::uuid[], $2::uuid[])
-            """,
-            [each.refund_id for each in room.restocks],
-            [each.order_id for each in room.restocks],
-        )
+    await _save_restocks(tx, room.restocks)
 
 
 async def lock_shelves(tx: Transaction, skus: Iterable[str]) -> dict[str, Shelf]:
@@ -142,18 +133,51 @@ async def _known_refunds(tx: Transaction, refund_ids: Iterable[UUID]) -> set[UUI
     return {row["refund_id"] for row in rows}
 
 
-async def _save_reservations(tx: Transaction, changed: Sequence[Reservation]) -> None:
-    if not changed:
+async def _save_changes(tx: Transaction, room: Stockroom) -> None:
+    """Write reservations, lines, counts and ledger in one statement: one exchange for the batch.
+
+    The counts move by deltas: the row's own CHECKs then guard the sum.
+    """
+    columns = (
+        *_reservation_columns(room.changed_reservations()),
+        *_line_columns(list(room.changed_lines())),
+        *_delta_columns(room),
+        *_movement_columns(room.ledger),
+    )
+    if not any(columns):
         return
     await tx.execute(
         """
-        UPDATE reservations AS r
-           SET state = n.state, deadline_at = n.deadline_at, confirmed = n.confirmed,
-               updated_at = now()
-          FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::boolean[])
-               AS n (order_id, state, deadline_at, confirmed)
-         WHERE r.order_id = n.order_id
+        WITH reserved AS (
+            UPDATE reservations AS r
+               SET state = n.state, deadline_at = n.deadline_at, confirmed = n.confirmed,
+                   updated_at = now()
+              FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::boolean[])
+                   AS n (order_id, state, deadline_at, confirmed)
+             WHERE r.order_id = n.order_id
+        ), listed AS (
+            INSERT INTO reservation_lines (order_id, line_no, sku, quantity, restocked)
+            SELECT * FROM unnest($5::uuid[], $6::integer[], $7::text[], $8::bigint[], $9::bigint[])
+                ON CONFLICT (order_id, line_no)
+                DO UPDATE SET quantity = excluded.quantity, restocked = excluded.restocked
+        ), counted AS (
+            UPDATE stock AS s
+               SET available = s.available + d.available, reserved = s.reserved + d.reserved,
+                   sold = s.sold + d.sold, version = d.version, updated_at = now()
+              FROM unnest($10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[])
+                   AS d (sku, available, reserved, sold, version)
+             WHERE s.sku = d.sku
+        )
+        INSERT INTO movements (sku, kind, quantity, order_id, reason, made_by, reference, event_id)
+        SELECT * FROM unnest($15::text[], $16::text[], $17::bigint[], $18::uuid[], $19::text[],
+                             $20::uuid[], $21::text[], $22::uuid[])
         """,
+        *columns,
+    )
+
+
+def _reservation_columns(changed: Sequence[Reservation]) -> tuple[list[object], ...]:
+    return (
         [each.order_id for each in changed],
         [each.state for each in changed],
         [each.deadline_at for each in changed],
@@ -161,21 +185,39 @@ async def _save_reservations(tx: Transaction, changed: Sequence[Reservation]) ->
     )
 
 
-async def _save_lines(tx: Transaction, changed: Sequence[tuple[UUID, HeldLine]]) -> None:
-    if not changed:
-        return
-    await tx.execute(
-        """
-        INSERT INTO reservation_lines (order_id, line_no, sku, quantity, restocked)
-        SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::bigint[], $5::bigint[])
-            ON CONFLICT (order_id, line_no)
-            DO UPDATE SET quantity = excluded.quantity, restocked = excluded.restocked
-        """,
+def _line_columns(changed: Sequence[tuple[UUID, HeldLine]]) -> tuple[list[object], ...]:
+    return (
         [order_id for order_id, _ in changed],
         [line.line_no for _, line in changed],
         [line.sku for _, line in changed],
         [line.quantity for _, line in changed],
         [line.restocked for _, line in changed],
+    )
+
+
+def _delta_columns(room: Stockroom) -> tuple[list[object], ...]:
+    deltas = room.deltas()
+    return (
+        list(deltas),
+        [delta.available for delta in deltas.values()],
+        [delta.reserved for delta in deltas.values()],
+        [delta.sold for delta in deltas.values()],
+        [room.shelves[sku].version for sku in deltas],
+    )
+
+
+def _movement_columns(
+    ledger: Sequence[tuple[Movement, UUID | None]],
+) -> tuple[list[object], ...]:
+    return (
+        [movement.sku for movement, _ in ledger],
+        [movement.kind for movement, _ in ledger],
+        [movement.quantity for movement, _ in ledger],
+        [movement.order_id for movement, _ in ledger],
+        [movement.reason for movement, _ in ledger],
+        [movement.made_by for movement, _ in ledger],
+        [movement.reference for movement, _ in ledger],
+        [event_id for _, event_id in ledger],
     )
 
 
@@ -193,44 +235,14 @@ async def _drop_lines(tx: Transaction, dropped: Sequence[tuple[UUID, int]]) -> N
     )
 
 
-async def _save_stock(tx: Transaction, room: Stockroom) -> None:
-    """Move the counts by deltas: the row's own CHECKs then guard the sum."""
-    deltas = room.deltas()
-    if not deltas:
+async def _save_restocks(tx: Transaction, restocks: Sequence[Restocked]) -> None:
+    if not restocks:
         return
     await tx.execute(
         """
-        UPDATE stock AS s
-           SET available = s.available + d.available, reserved = s.reserved + d.reserved,
-               sold = s.sold + d.sold, version = d.version, updated_at = now()
-          FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
-               AS d (sku, available, reserved, sold, version)
-         WHERE s.sku = d.sku
+        INSERT INTO restocks (refund_id, order_id)
+        SELECT * FROM unnest($1::uuid[], $2::uuid[])
         """,
-        list(deltas),
-        [delta.available for delta in deltas.values()],
-        [delta.reserved for delta in deltas.values()],
-        [delta.sold for delta in deltas.values()],
-        [room.shelves[sku].version for sku in deltas],
-    )
-
-
-async def _save_movements(tx: Transaction, room: Stockroom) -> None:
-    if not room.ledger:
-        return
-    moved = [movement for movement, _ in room.ledger]
-    await tx.execute(
-        """
-        INSERT INTO movements (sku, kind, quantity, order_id, reason, made_by, reference, event_id)
-        SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::uuid[], $5::text[],
-                             $6::uuid[], $7::text[], $8::uuid[])
-        """,
-        [movement.sku for movement in moved],
-        [movement.kind for movement in moved],
-        [movement.quantity for movement in moved],
-        [movement.order_id for movement in moved],
-        [movement.reason for movement in moved],
-        [movement.made_by for movement in moved],
-        [movement.reference for movement in moved],
-        [event_id for _, event_id in room.ledger],
+        [each.refund_id for each in restocks],
+        [each.order_id for each in restocks],
     )
