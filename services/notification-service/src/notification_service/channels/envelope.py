@@ -5,6 +5,7 @@ The library's own message, a tree of objects, takes ten times as long to build a
 
 import re
 import secrets
+import time
 from binascii import b2a_qp
 from datetime import UTC, datetime
 from email.policy import SMTP
@@ -44,7 +45,7 @@ def letter(notice: Notice, text: Text, *, sender: str, to: str, eight_bit: bool)
         _folded("From", sender),
         _header("To", to),
         _folded("Subject", text.subject),
-        _header("Date", format_datetime(datetime.now(UTC))),
+        _date(int(time.time())),
         _header("Message-ID", notice.message_id),
         _header("X-Pedido-Order", str(notice.order_id or "-")),
         _header("X-Pedido-Kind", notice.kind),
@@ -77,6 +78,11 @@ def _folded(name: str, value: str) -> bytes:
     """Encode what is not ASCII, and fold: slow, for what many letters have in common."""
     _header(name, value)
     return SMTP.fold_binary(*SMTP.header_store_parse(name, value))
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    return _header("Date", format_datetime(datetime.fromtimestamp(second, UTC)))
 
 
 def _part(subtype: str, words: str, *, eight_bit: bool) -> bytes:

@@ -53,7 +53,7 @@ class Stationery:
             lstrip_blocks=True,
         )
         return cls(
-            {language: _read(env, language) for language in words.LANGUAGES},
+            {language: _read(language) for language in words.LANGUAGES},
             env.get_template("letter.txt"),
             env.get_template("letter.html"),
         )
@@ -105,25 +105,15 @@ def _order_values(speech: _Speech, order: Order | None, language: Language) -> M
     }
 
 
-def _read(env: Environment, language: Language) -> _Speech:
+def _read(language: Language) -> _Speech:
     tables = tomllib.loads((FOLDER / f"{language}.toml").read_text())
     frame = tables.pop("frame")
     return _Speech(
-        {name: _phrase(env, text) for name, text in frame.items()},
+        {name: text.format for name, text in frame.items()},
         {
             kind: _Words(
-                _phrase(env, table["subject"]),
-                tuple(_phrase(env, paragraph) for paragraph in table["news"]),
+                table["subject"].format, tuple(paragraph.format for paragraph in table["news"])
             )
             for kind, table in tables.items()
         },
     )
-
-
-def _phrase(env: Environment, source: str) -> Phrase:
-    """Compile a phrase; one without gaps is rendered once, for most of them have none."""
-    template = env.from_string(source)
-    if "{" in source:
-        return template.render
-    words = template.render()
-    return lambda **_gaps: words
