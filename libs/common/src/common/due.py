@@ -20,9 +20,6 @@ A = TypeVar("A")
 
 AHEAD = 64
 """Rows leased beyond those being worked on: one lease and one settling carry dozens of rows."""
-_GATHERING, _BUSY = 0.005, 8
-"""While so many are in hand, settling waits so many seconds for more of them to finish."""
-
 _SOONEST = timedelta(milliseconds=50)
 """The first wait after work; each look that finds nothing doubles it, up to the loop's `poll`."""
 
@@ -78,6 +75,9 @@ class DueLoop(Generic[R, A]):
     """The longest time between two looks: what another process made due is found that late."""
     bell: str
     concurrency: int = 32
+    busy: int = 8
+    gathering: timedelta = timedelta(milliseconds=5)
+    """While so many are in hand, settling waits so long for more of them to finish."""
     look: Callable[[], Awaitable[bool]] | None = None
     """Tell by one cheap statement whether anything may be due, where no bell told so."""
     _in_hand: set[asyncio.Task[None]] = field(default_factory=set, init=False)
@@ -143,8 +143,8 @@ class DueLoop(Generic[R, A]):
         """Settle what is finished; what finishes meanwhile makes up the next batch."""
         while not (stop.is_set() and not self._in_hand and not self._finished):
             await self._news.wait()
-            if len(self._in_hand) >= _BUSY:
-                await asyncio.sleep(_GATHERING)
+            if len(self._in_hand) >= self.busy:
+                await asyncio.sleep(self.gathering.total_seconds())
             self._news.clear()
             batch, self._finished = self._finished, []
             if batch:

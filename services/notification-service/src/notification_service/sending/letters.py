@@ -40,6 +40,9 @@ Not more: what a killed process had leased waits so much longer for another one.
 LEASE_MARGIN = timedelta(seconds=5)
 """Left of a lease beyond the longest attempt: nobody else may send while we still could."""
 
+GATHERING = timedelta(milliseconds=50)
+"""How long an outcome waits for others, as long as there are any: nobody waits for it."""
+
 Round: TypeAlias = tuple[Letter, ...]
 """Letters to one recipient, in the order in which they are to arrive."""
 
@@ -67,6 +70,8 @@ class Sender:
             lease_for=self.channel.longest_attempt + TURN + LEASE_MARGIN,
             poll=POLL,
             bell=letter_store.SENDING_BELL,
+            busy=2,
+            gathering=GATHERING,
             look=partial(letter_store.are_letters_due, self.database),
         )
 
