@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from operator import itemgetter
 from uuid import UUID
 
 import asyncpg
@@ -12,7 +13,7 @@ from common.database import Transaction
 
 from order_service.domain import Entry, Health, Order, Payment, Status, Stock
 
-_FIELDS = tuple(field.name for field in fields(Order))
+_values_of = itemgetter(*(field.name for field in fields(Order)))
 """Read by name: a column that a newer version added is none of our business."""
 
 
@@ -128,18 +129,12 @@ async def save_orders(tx: Transaction, orders: Sequence[Order], entries: Sequenc
 
 def order_of(row: asyncpg.Record) -> Order:
     """Read a row as the order it stands for."""
-    known = {name: row[name] for name in _FIELDS}
-    return Order(
-        **known
-        | {
-            "status": Status(known["status"]),
-            "saga": Health(known["saga"]),
-            "stock": Stock(known["stock"]),
-            "payment": Payment(known["payment"]),
-            "noted": frozenset(known["noted"]),
-            "offer": offer_of(known["offer"]),
-        }
-    )
+    order = Order(*_values_of(row))
+    order.status, order.saga = Status[order.status], Health[order.saga]
+    order.stock, order.payment = Stock[order.stock], Payment[order.payment]
+    order.noted = frozenset(order.noted)
+    order.offer = offer_of(row["offer"])
+    return order
 
 
 def offer_of(stored: str | None) -> dict[int, int] | None:
