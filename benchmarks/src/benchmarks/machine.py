@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -13,13 +14,13 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 
 def facts() -> dict[str, str]:
-    """Describe this machine."""
+    """Describe this machine, and whose build of Python runs: they differ in speed."""
     return {
         "cores": str(os.cpu_count()),
         "cpu": _model(),
         "memory": f"{psutil.virtual_memory().total / GIB:.0f} GiB",
         "system": platform.platform(),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} of {sys.base_prefix}",
     }
 
 
