@@ -42,7 +42,7 @@ MEASUREMENTS = (
     Measurement(
         (accepting.ROW,),
         accepting.measure,
-        lambda size: 60 + size.seconds + size.orders / 100,
+        lambda size: 35 + size.seconds + size.orders / 150,
         Size(orders=10_000),
     ),
     Measurement(
@@ -56,8 +56,8 @@ MEASUREMENTS = (
         lambda size: 35 + 2 * size.seconds + size.orders / 250,
         Size(orders=2000, seconds=20),
     ),
-    Measurement((relaying.ROW,), relaying.measure, lambda size: 30 + size.events / 4000),
-    Measurement((consuming.ROW,), consuming.measure, lambda size: 40 + size.events / 1500),
+    Measurement((relaying.ROW,), relaying.measure, lambda size: 25 + size.events / 6000),
+    Measurement((consuming.ROW,), consuming.measure, lambda size: 25 + size.events / 4000),
     Measurement((skew.ROW,), skew.measure, lambda size: 30 + 3 * size.orders / 250),
     Measurement(
         (held.ROW,),
@@ -116,7 +116,7 @@ MEASUREMENTS = (
     Measurement(
         (ceilings.ROW,),
         ceilings.measure,
-        lambda size: 120 + 2 * size.seconds + size.orders / 150,
+        lambda size: 25 + 2 * size.seconds + size.orders / 300,
         Size(seconds=10),
     ),
     Measurement((listeners.ROW,), _live_streams, lambda size: 40 + size.seconds, runs=1),

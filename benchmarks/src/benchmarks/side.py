@@ -22,6 +22,8 @@ from benchmarks.rig import STANDARD, Rig
 POLL = 0.05
 """Seconds between looks at how far something is: cheap, and short beside the seconds it takes."""
 PATIENCE = 300.0
+TEMPLATE = "side"
+"""The database that each side gets a copy of."""
 COPIED = {
     "orders.products": "sku, name, price, currency, active, available, version, removed_at",
     "inventory.stock": "sku, name, price, currency, available",
@@ -63,13 +65,13 @@ async def beside(stack: Stack, name: str) -> AsyncIterator[Side]:
     """Do the same where the rig's services stand still already."""
     prefix = f"{name}-{uuid4().hex[:8]}"
     dsn = of_database(stack.admin_dsn, prefix)
-    await postgres.create_database(stack.admin_dsn, prefix)
+    await _prepare_template(stack)
+    await postgres.create_database(stack.admin_dsn, prefix, template=TEMPLATE)
     try:
-        await postgres.bootstrap(dsn)
+        await postgres.bootstrap(dsn)  # what is granted on a database is not copied
         deployment = Deployment(stack, dsn, prefix=f"{prefix}.")
         deployment.overrides.update({each: {**STANDARD, **UNLIMITED} for each in SERVICES})
-        await deployment.prepare()
-        await _copy_shop(stack.admin_dsn, dsn)
+        await deployment.create_topics()
         yield Side(deployment, dsn, f"{prefix}.")
         await deployment.stop()
     finally:
@@ -95,6 +97,23 @@ async def until(progress: Callable[[], Awaitable[int]], holds: Callable[[int], b
         while not holds(now := await progress()):  # noqa: ASYNC110  it happens in other processes
             await asyncio.sleep(POLL)
     return now
+
+
+async def _prepare_template(stack: Stack) -> None:
+    """Migrate a database, once a stack: it has its name when it is complete."""
+    db = await asyncpg.connect(stack.admin_dsn)
+    try:
+        if await db.fetchval("SELECT count(*) FROM pg_database WHERE datname = $1", TEMPLATE):
+            return
+        unfinished = f"{TEMPLATE}-{uuid4().hex[:8]}"
+        dsn = of_database(stack.admin_dsn, unfinished)
+        await postgres.create_database(stack.admin_dsn, unfinished)
+        await postgres.bootstrap(dsn)
+        await Deployment(stack, dsn).migrate()
+        await _copy_shop(stack.admin_dsn, dsn)
+        await db.execute(f'ALTER DATABASE "{unfinished}" RENAME TO "{TEMPLATE}"')
+    finally:
+        await db.close()
 
 
 async def _copy_shop(source: str, target: str) -> None:

@@ -36,16 +36,17 @@ def events(count: int, kind: str = PLACED, *, per_key: int = 1) -> Iterator[Even
     schema = avro.contract().by_id[schema_id][1]
     now = datetime.now(UTC)
     chosen = Random(count)  # noqa: S311  not a secret
-    order = uuid7()
+    same = _same_headers(kind, schema_id)
+    order = ""
     for number in range(count):
         if number % per_key == 0:
-            order = uuid7()
+            order = str(uuid7())
         body = io.BytesIO()
         body.write(schema_id.to_bytes(5))  # the magic byte is 0
-        fastavro.schemaless_writer(body, schema, _facts(kind, str(order), now, chosen))
-        key, event_id = str(order).encode(), uuid7()
-        headers = _headers(kind, schema_id, event_id, number)
-        yield Event(event_id, key, body.getvalue(), headers)
+        fastavro.schemaless_writer(body, schema, _facts(kind, order, now, chosen))
+        event_id = uuid7()
+        headers = [*same, *_own_headers(str(event_id).encode(), number)]
+        yield Event(event_id, order.encode(), body.getvalue(), headers)
 
 
 def _facts(kind: str, order: str, now: datetime, chosen: Random) -> dict[str, Any]:
@@ -62,17 +63,20 @@ def _facts(kind: str, order: str, now: datetime, chosen: Random) -> dict[str, An
     return facts
 
 
-def _headers(kind: str, schema_id: int, event_id: UUID, number: int) -> list[tuple[str, bytes]]:
+def _same_headers(kind: str, schema_id: int) -> list[tuple[str, bytes]]:
     words = {
         "ce_specversion": "1.0",
         "ce_source": "/order-service",
         "ce_type": kind,
         "content-type": "application/avro",
         "ce_dataschema": f"urn:pedido:schema:{schema_id}",
-        "ce_id": str(event_id),
-        "ce_subject": str(event_id),
         "ce_time": "2026-01-01T00:00:00.000000+00:00",
-        "ce_correlationid": str(event_id),
-        "ce_version": str(number),
     }
     return [(name, value.encode()) for name, value in words.items()]
+
+
+def _own_headers(event_id: bytes, number: int) -> Iterator[tuple[str, bytes]]:
+    yield "ce_id", event_id
+    yield "ce_subject", event_id
+    yield "ce_correlationid", event_id
+    yield "ce_version", b"%d" % number
