@@ -6,12 +6,15 @@ from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
-import orjson
 from common.database import Database, Transaction
+from pydantic import TypeAdapter
 
 from notification_service.domain.letters import Customer, Letter, Settlement
 from notification_service.domain.notices import Notice, Order
 from notification_service.messages import AskedLine, Money, OrderLine
+
+_ORDERED = TypeAdapter(tuple[OrderLine, ...])
+_OFFERED = TypeAdapter(tuple[AskedLine, ...])
 
 SENDING_BELL = "sending"
 """Rung when something may have become due."""
@@ -123,13 +126,13 @@ def _order(row: asyncpg.Record) -> Order | None:
     return Order(
         row["order_id"],
         row["customer_id"],
-        tuple(OrderLine.model_validate(line) for line in orjson.loads(row["lines"])),
+        _ORDERED.validate_json(row["lines"]),
         Money(amount=row["total"], currency=row["order_currency"]),
     )
 
 
 def _offer(stored: str | None) -> tuple[AskedLine, ...]:
-    return tuple(AskedLine.model_validate(line) for line in orjson.loads(stored or "[]"))
+    return _OFFERED.validate_json(stored) if stored else ()
 
 
 async def save_settlements(tx: Transaction, settlements: Sequence[Settlement]) -> set[UUID]:
