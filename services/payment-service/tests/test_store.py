@@ -22,7 +22,7 @@ from payment_service.domain.payment import (
 )
 from payment_service.messages import StockReserved
 from payment_service.store import batches
-from payment_service.store.leases import lease_errands
+from payment_service.store.leases import are_errands_due, lease_errands
 
 from tests.support.cashier import Cashier, placed
 from tests.support.waiting import eventually
@@ -105,7 +105,9 @@ async def test_what_is_leased_is_due_again_only_when_the_lease_is_over(cashier: 
     first, second = await cashier.due(), await cashier.due()
 
     assert await lease(cashier, limit=1) == [first]
+    assert await are_errands_due(cashier.database)
     assert await lease(cashier) == [second]
+    assert not await are_errands_due(cashier.database)
     assert await lease(cashier) == []
     async with cashier.database.transaction() as tx:
         await tx.execute("UPDATE payments SET next_at = now() WHERE order_id = $1", first)

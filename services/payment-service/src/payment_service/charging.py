@@ -19,7 +19,7 @@ from payment_service.domain.answers import Answer, Declined, Errand, Patience, P
 from payment_service.domain.payment import WITHHELD, Kind
 from payment_service.gateway.provider import Provider
 from payment_service.store.batches import CHARGING_BELL
-from payment_service.store.leases import lease_errands
+from payment_service.store.leases import are_errands_due, lease_errands
 
 LEASE_MARGIN = timedelta(seconds=10)
 """Left of a lease beyond the call's time-out: nobody else may call while we still could."""
@@ -68,6 +68,7 @@ class Charger:
             poll=self.pace.poll,
             bell=CHARGING_BELL,
             concurrency=self.pace.concurrency,
+            look=partial(are_errands_due, self.database),
         )
         async with self.provider.client:
             await loop.run(stop)

@@ -7,10 +7,18 @@ from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
-from common.database import Transaction
+from common.database import Database, Transaction
 
 from payment_service.domain.answers import Errand
 from payment_service.domain.payment import Kind, Operation
+
+
+async def are_errands_due(database: Database) -> bool:
+    """Tell whether there may be something to lease."""
+    (row,) = await database.fetch(
+        "SELECT EXISTS (SELECT FROM payments WHERE next_at <= now()) AS due"
+    )
+    return bool(row["due"])
 
 
 async def lease_errands(
