@@ -17,8 +17,9 @@ import httpx2
 import pytest
 import till
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
-from common.consumer import Consumer
+from common.consumer import Consumer, _Records
 from common.database import Database
 from common.dead_letter import Record
 from common.health import Health
@@ -221,6 +222,35 @@ async def test_another_topics_type_is_ignored(
 
     assert await admin.fetchval(COUNTED) == 1
     assert await admin.fetchval("SELECT count(*) FROM parked") == 0
+
+
+def test_aiokafka_reads_for_each_fetch_how_long_it_may_take() -> None:
+    read = set(Fetcher._get_actions_per_node.__code__.co_names)
+
+    assert {"_fetch_min_bytes", "_fetch_max_wait_ms"} <= read
+
+
+async def test_the_broker_gathers_while_a_batch_is_handled_and_not_at_rest(
+    database: Database, admin: Admin, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[int] = []
+    gather = _Records._gather
+
+    def noting(client: _Records, seconds: float) -> None:
+        gather(client, seconds)
+        fetcher: Any = client._fetcher
+        waits.append(fetcher._fetch_max_wait_ms)
+
+    monkeypatch.setattr(_Records, "_gather", noting)
+    consumer = till_consumer(database, topics)
+
+    async with running(consumer):
+        for offset in range(3):
+            await produce(topics, [till.record(uuid7())])
+            await taken(admin, consumer, topics, offset + 1)
+        await eventually(lambda: waits[-1] == 500)
+
+    assert 0 < min(waits) <= 40
 
 
 async def test_a_record_from_before_the_calendar_is_handled(

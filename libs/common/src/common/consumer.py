@@ -6,6 +6,7 @@ One subscriber for all of a service's topics, one poll = one transaction; the of
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -41,11 +42,14 @@ _BATCH_TIMEOUT_MS = 10
 """FastStream sleeps it again after an empty poll: longer would slow each hop at rest."""
 _POLL_MS = 1000
 """What a poll really waits, unless records come: an empty one costs as much as a full one."""
-_COMPANY = 0.005
-"""Seconds that a poll's first records wait for others: one costs as much as a batch of ten."""
-_MOST_PATIENCE = 0.02
-"""Seconds: the next poll waits as long as the last batch took, at most so long. Where the machine
-is busy, batches take longer, so they grow, and each record costs less."""
+_AT_REST_MS = 500
+"""How long a fetch waits for its first record."""
+_WORTHWHILE = 64 * 1024
+"""Bytes for which a fetch waits no longer: a batch of a hundred records and more."""
+_PATIENCE, _MOST_PATIENCE = 2.0, 0.04
+"""While a batch is handled, the broker gathers the next for so many times as long as the last one
+took, at most so many seconds. A fetch costs both sides the same for one record as for a hundred;
+where the machine is busy, batches take longer, so they grow, and each record costs less."""
 _LOOK = timedelta(seconds=5)
 """Between looks at lag, halts and the watchdog."""
 _A_DAY_MS = 86_400_000
@@ -60,6 +64,7 @@ class _Records(AIOKafkaConsumer):
     """aiokafka's consumer, that reads no partition which its owner has not admitted."""
 
     owner: Consumer[Any]
+    _gathering_ms = 0
 
     async def getmany(
         self, *_: TopicPartition, timeout_ms: int = 0, max_records: int = 1
@@ -71,27 +76,23 @@ class _Records(AIOKafkaConsumer):
             _log.warning("partitions wait for the database", reason=str(error))
             await asyncio.sleep(_POLL_MS / 1000)
             return {}
-        polled = await self._admitted(max(timeout_ms, _POLL_MS), max_records)
-        if polled:
-            await asyncio.sleep(_COMPANY)
-            for partition, records in (await self._company(polled, max_records)).items():
-                polled.setdefault(partition, []).extend(records)
-        return polled
-
-    async def _company(self, polled: _Polled, most: int) -> _Polled:
-        """Poll what has come meanwhile: a fetch ends with the first record, and that was early."""
-        room = most - sum(map(len, polled.values()))
-        try:
-            return await self._admitted(0, room) if room else {}
-        except KafkaError as error:  # the next poll meets it again; those in hand come only once
-            _log.warning("poll failed", reason=type(error).__name__)
-            return {}
-
-    async def _admitted(self, timeout_ms: int, most: int) -> _Polled:
-        polled: _Polled = await super().getmany(timeout_ms=timeout_ms, max_records=most)
+        gathering = self._gathering_ms
+        polled: _Polled = await super().getmany(
+            timeout_ms=max(timeout_ms, 2 * gathering if gathering else _POLL_MS),
+            max_records=max_records,
+        )
+        # Before the next await: taking these records has the fetcher ask for the next.
+        self._gather(self.owner.gather_for if polled else 0.0)
         for partition in polled.keys() - self.owner.admitted:  # a rebalance came in between
             self.seek(partition, polled.pop(partition)[0].offset)
         return polled
+
+    def _gather(self, seconds: float) -> None:
+        """Have the next fetch gather records for so long; for no time, end with the first."""
+        self._gathering_ms = math.ceil(seconds * 1000)
+        fetcher: Any = self._fetcher  # its only place for what may change from fetch to fetch
+        fetcher._fetch_min_bytes = _WORTHWHILE if self._gathering_ms else 1  # noqa: SLF001
+        fetcher._fetch_max_wait_ms = self._gathering_ms or _AT_REST_MS  # noqa: SLF001
 
 
 class Consumer(Generic[S]):
@@ -120,6 +121,8 @@ class Consumer(Generic[S]):
         self._withheld: set[TopicPartition] = set()
         self._measured: set[TopicPartition] = set()
         self._offsets = Offsets(kafka.topic_prefix)
+        self.gather_for = 0.0
+        """Seconds for which the broker gathers the next batch."""
         self._last_record = self._behind_since = time.monotonic()
         self._client: _Records | None = None
 
@@ -213,7 +216,7 @@ class Consumer(Generic[S]):
             batch = [unpacking.record_of(each, self.kafka.topic_prefix) for each in records]
             await self._handle(batch)
             self._last_record = time.monotonic()
-        await asyncio.sleep(min(_MOST_PATIENCE, self._last_record - began))
+            self.gather_for = min(_MOST_PATIENCE, _PATIENCE * (self._last_record - began))
 
     async def _handle(self, batch: Sequence[Record]) -> None:
         began = time.monotonic()
