@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer
 from common import outbox
 from common.database import Database
 from common.message import Said, uuid7
-from common.relay import Floor, Relay
+from common.relay import _TURN, Floor, Relay
 from common.settings import KafkaSettings
 
 from tests.support.waiting import eventually
@@ -108,6 +108,19 @@ async def test_the_events_of_one_key_stay_in_order(
         records = await read(inventory_topic, 1500)
 
     assert [event_id for _, event_id in records] == [str(each.event_id) for each in said]
+
+
+async def test_a_plan_made_while_the_outbox_is_empty_suits_a_backlog(database: Database) -> None:
+    connection = await database.connect_direct()
+    try:
+        await connection.execute(f"PREPARE turn AS {_TURN}")
+        plan = await connection.fetch("EXPLAIN EXECUTE turn (0, '{1}', '{}', 500, '{1}')")
+    finally:
+        await connection.close()
+
+    nodes = "\n".join(row[0] for row in plan)
+    assert nodes.count("Index Scan using pk_outbox") == 2
+    assert "Seq Scan" not in nodes
 
 
 async def test_a_late_commit_is_not_lost_where_a_plain_cursor_loses_it(
