@@ -167,6 +167,24 @@ async def _someone_waits(cashier: Cashier) -> bool:
     )
 
 
+async def test_a_refund_that_the_version_before_added_is_seen(cashier: Cashier) -> None:
+    payment = full()
+    await stored(cashier, replace(payment, refunds=()))
+    (refund,) = payment.refunds
+
+    await cashier.rows(
+        "INSERT INTO refunds (order_id, refund_id, amount, status, settled_at) "
+        "VALUES ($1, $2, $3, $4, now())",
+        payment.order_id,
+        refund.refund_id,
+        refund.amount,
+        refund.status,
+    )
+
+    async with cashier.database.transaction() as tx:
+        assert (await batches.lock_known(tx, [payment.order_id])).of(payment.order_id) == payment
+
+
 async def test_a_refund_id_of_another_order_is_not_overwritten(cashier: Cashier) -> None:
     theirs = full()
     ours = replace(full(), refunds=theirs.refunds)

@@ -184,7 +184,7 @@ UPDATE payments AS p
        called_at = n.called_at, last_call_at = n.last_call_at, lease_token = n.lease_token,
        next_at = CASE WHEN n.operation IS NOT NULL THEN coalesce(now() + n.delay, p.next_at) END,
        cause_id = n.cause_id, correlation_id = n.correlation_id, traceparent = n.traceparent,
-       goods = n.goods, has_refunds = n.has_refunds, updated_at = now(),
+       goods = n.goods, updated_at = now(),
        authorized_at = CASE WHEN n.have = 'AUTHORIZED' AND p.have <> n.have
                             THEN coalesce(p.called_at, now()) ELSE p.authorized_at END
   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[],
@@ -192,11 +192,11 @@ UPDATE payments AS p
               $12::boolean[], $13::text[], $14::uuid[], $15::integer[], $16::integer[],
               $17::boolean[], $18::integer[], $19::timestamptz[], $20::timestamptz[],
               $21::uuid[], $22::interval[], $23::uuid[], $24::text[], $25::text[],
-              $26::uuid[], $27::text[], $28::boolean[])
+              $26::uuid[], $27::text[])
        AS n (order_id, wanted, have, amount, currency, payment_method, intent_id, code,
              captured, refunded, answer_owed, answered, operation, refund_id, attempt, calls,
              in_doubt, looks, called_at, last_call_at, lease_token, delay, cause_id,
-             correlation_id, traceparent, customer_id, goods, has_refunds)
+             correlation_id, traceparent, customer_id, goods)
  WHERE p.order_id = n.order_id
 """
 
@@ -220,7 +220,6 @@ def _row(payment: Payment) -> tuple[object, ...]:
         *_cause_row(payment.cause),
         payment.customer_id,
         payment.goods,
-        bool(payment.refunds),
     )
 
 

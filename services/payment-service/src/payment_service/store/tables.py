@@ -51,7 +51,7 @@ payments = sa.Table(
     _count("refunded", sa.BigInteger),
     _flag("answer_owed"),
     _flag("answered"),
-    # Spares a look for the refunds of payments that have none: nearly all.
+    # Spares a look for the refunds of payments that have none: nearly all. A trigger sets it.
     _flag("has_refunds"),
     # The attempt in hand; a lease moves next_at to its own end.
     sa.Column("operation", sa.Text),
