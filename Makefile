@@ -13,9 +13,11 @@ CHAOS_MINUTES ?= 50
 SEED ?=
 ARGS ?=
 
-# A distribution's Python first: pyenv builds one without profile-guided optimisation, and the same
-# program then takes a third more CPU time.
-PYTHON ?= $(firstword $(wildcard /usr/bin/python3.1[1-9]) python3)
+# A python3 that was built without --enable-optimizations, as pyenv does unless told to, takes up to
+# a third more CPU time: then the distribution's own, if it has one.
+CHOICE := import glob, sysconfig; optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS")); \
+    print(*([] if optimised else sorted(glob.glob("/usr/bin/python3.1[1-9]"))), "python3")
+PYTHON ?= $(firstword $(shell python3 -c '$(CHOICE)'))
 UV := .local/uv/bin/uv
 UV_VERSION := 0.13.9
 PY := .venv/bin/python
@@ -123,7 +125,7 @@ lock: $(UV) ## pin every dependency anew
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file benchmarks/peers/requirements.lock benchmarks/peers/requirements.in
 
 $(UV):
-	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Pedido needs Python 3.11 or newer as python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Pedido needs Python 3.11 or newer as python3, or PYTHON=/path/to/it"; exit 1; }
 	@python3 -m venv .local/uv
 	@.local/uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 

@@ -24,6 +24,9 @@ class Arrivals:
 
     async def verify(self, count: int, *, in_order: bool = True) -> None:
         """Read back: every event once, and those of one key in their order if that is promised."""
+        if (arrived := await self.count()) != count:
+            message = f"{arrived} records are in the topic, not {count}"
+            raise LoadError(message)
         self.consumer.assign(self.partitions)
         await self.consumer.seek_to_beginning(*self.partitions)
         numbers: defaultdict[bytes, list[int]] = defaultdict(list)

@@ -234,14 +234,14 @@ async def test_the_broker_gathers_while_a_batch_is_handled_and_not_at_rest(
     database: Database, admin: Admin, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[int] = []
-    gather = _Records._gather
+    gather = _Records.gather
 
     def noting(client: _Records, seconds: float) -> None:
         gather(client, seconds)
         fetcher: Any = client._fetcher
         waits.append(fetcher._fetch_max_wait_ms)
 
-    monkeypatch.setattr(_Records, "_gather", noting)
+    monkeypatch.setattr(_Records, "gather", noting)
     consumer = till_consumer(database, topics)
 
     async with running(consumer):

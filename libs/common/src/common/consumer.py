@@ -82,12 +82,12 @@ class _Records(AIOKafkaConsumer):
             max_records=max_records,
         )
         # Before the next await: taking these records has the fetcher ask for the next.
-        self._gather(self.owner.gather_for if polled else 0.0)
+        self.gather(self.owner.gather_for if polled else 0.0)
         for partition in polled.keys() - self.owner.admitted:  # a rebalance came in between
             self.seek(partition, polled.pop(partition)[0].offset)
         return polled
 
-    def _gather(self, seconds: float) -> None:
+    def gather(self, seconds: float) -> None:
         """Have the next fetch gather records for so long; for no time, end with the first."""
         self._gathering_ms = math.ceil(seconds * 1000)
         fetcher: Any = self._fetcher  # its only place for what may change from fetch to fetch
@@ -307,6 +307,8 @@ class Consumer(Generic[S]):
         """See how far behind we are, whether an operator resumed us, and whether we are stuck."""
         now = time.monotonic()
         telemetry.CONSUMER_HALTED.set(self.halted is not None)
+        if self._hand.locked() and self._client:
+            self._client.gather(0.0)  # a batch may be in hand for hours: no fetch each 40 ms
         try:
             await self.look_for_halt()
             lag = await self._measure_lag()

@@ -42,7 +42,6 @@ _CONTENDED = (
     asyncpg.SerializationError,
 )
 
-
 _BEGUN = "SELECT now()"
 _BEGUN_BY_KEY = """
 SELECT now(), set_config('plan_cache_mode', 'force_generic_plan', true),

@@ -47,14 +47,21 @@ def record_of(consumed: ConsumerRecord[Any, Any], topic_prefix: str) -> Record:
         timestamp=_moment(consumed.timestamp),
         key=consumed.key,
         value=consumed.value,
-        headers=[(_name(name), value or b"") for name, value in consumed.headers],
+        headers=[
+            (_usual_name(name) if len(name) <= _USUAL else _name(name), value or b"")
+            for name, value in consumed.headers
+        ],
     )
 
 
-@lru_cache(maxsize=256)
 def _name(text: str) -> bytes:
-    """Take back what aiokafka decoded; they are a dozen, and each record's."""
+    """Take back what aiokafka decoded."""
     return text.encode(errors="surrogateescape")
+
+
+_USUAL = 64
+"""Characters of a name that is remembered: others may be as long as a record."""
+_usual_name = lru_cache(maxsize=256)(_name)
 
 
 def _moment(milliseconds: int) -> datetime:

@@ -103,8 +103,8 @@ async def _save_refunds(tx: Transaction, orders: Orders) -> None:
 def _decide(command: PlaceOrder, terms: Terms, deadline_at: datetime) -> Placed | Refusal:
     """Decide on one order of a batch, and count what is taken for the next one."""
     if command.customer_id in terms.barred:
-        unauthenticated = HTTPStatus.UNAUTHORIZED
-        return Refusal("unauthenticated", "this account is no more", status=unauthenticated)
+        status = HTTPStatus.UNAUTHORIZED
+        return Refusal("unauthenticated", "this account is no more", status=status)
     outcome = domain.place(command, terms.catalogue, deadline_at=deadline_at)
     if isinstance(outcome, Refusal):
         return outcome

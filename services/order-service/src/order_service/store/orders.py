@@ -1,4 +1,4 @@
-"""Orders and their history: one statement, however many orders."""
+"""Orders and their history: one statement to add or to change any number of them."""
 
 from __future__ import annotations
 
