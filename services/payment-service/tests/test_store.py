@@ -34,7 +34,7 @@ MINUTE = timedelta(minutes=1)
 
 async def stored(cashier: Cashier, payment: Payment) -> Payment:
     async with cashier.database.transaction() as tx:
-        book = Book(await batches.lock_payments(tx, {payment.order_id}, new=set()))
+        book = Book(await batches.lock_payments(tx, [payment.order_id]))
         book.put(payment)
         await batches.save(tx, book)
     async with cashier.database.transaction() as tx:
@@ -136,6 +136,23 @@ async def test_facts_of_one_order_that_meet_in_two_instances_are_both_kept(
 
     (row,) = await cashier.rows("SELECT count(*) AS due FROM payments WHERE next_at IS NOT NULL")
     assert row["due"] == 50
+
+
+async def test_who_waits_for_a_row_that_is_being_made_holds_no_other(cashier: Cashier) -> None:
+    known, made = uuid7(), uuid7()
+    await cashier.hear(placed(known))
+
+    async def lock() -> set[UUID]:
+        async with cashier.database.transaction() as tx:
+            return set(await batches.lock_payments(tx, [known, made]))
+
+    async with cashier.database.transaction() as tx:
+        await batches.lock_payments(tx, [made])
+        waiting = asyncio.create_task(lock())
+        await eventually(lambda: _someone_waits(cashier))
+        await batches.lock_known(tx, [known])
+
+    assert await waiting == {known, made}
 
 
 async def test_a_refund_that_was_added_while_the_lock_was_waited_for_is_seen(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
 from uuid import UUID
 
 import asyncpg
@@ -24,7 +23,6 @@ from payment_service.domain.payment import (
     RefundStatus,
     Wanted,
 )
-from payment_service.messages import OrderPlaced
 
 CHARGING_BELL = "charging"
 """Rung when something has become due."""
@@ -32,24 +30,18 @@ CHARGING_BELL = "charging"
 
 async def load(tx: Transaction, batch: Sequence[Received]) -> Book:
     """Lock and read the payments of the batch's orders."""
-    order_ids: dict[bool, set[UUID]] = {True: set(), False: set()}
-    for message in batch:
-        order_ids[isinstance(message.event, OrderPlaced)].add(UUID(message.event.key()))
-    return Book(await lock_payments(tx, order_ids[False], new=order_ids[True]))
+    order_ids = {UUID(message.event.key()) for message in batch}
+    return Book(await lock_payments(tx, sorted(order_ids)))
 
 
-async def lock_payments(
-    tx: Transaction, order_ids: AbstractSet[UUID], *, new: AbstractSet[UUID]
-) -> dict[UUID, Payment]:
-    """Lock every order's row; a missing one is made first, since only a row can be locked.
+async def lock_payments(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, Payment]:
+    """Lock the rows of sorted orders; missing ones are made first: only a row can be locked.
 
-    Those that are likely new spare a look for them; all others are looked for first.
+    Whoever waits here for a row that another makes holds none that was there before: no cycle.
     """
-    made = await _make(tx, sorted(new)) if new else {}
-    known = (order_ids | new) - made.keys()
-    found = await _lock_known(tx, sorted(known)) if known else {}
-    missing = known - found.keys()
-    return made | found | (await lock_payments(tx, set(), new=missing) if missing else {})
+    made = await _make(tx, order_ids)
+    known = [order_id for order_id in order_ids if order_id not in made]
+    return made | await _lock_known(tx, known) if known else made
 
 
 async def _make(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, Payment]:
