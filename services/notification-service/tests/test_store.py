@@ -13,6 +13,8 @@ from notification_service.messages import CustomerChanged, Money, NotificationSe
 from notification_service.store import customers, letters, notices, reads
 from notification_service.store.reads import NoticeFilter
 
+from tests.support.waiting import eventually
+
 pytestmark = pytest.mark.postgres
 
 POUNDS = Money(amount=1530, currency="GBP")
@@ -119,6 +121,31 @@ async def test_two_senders_never_hold_letters_to_the_same_recipient(database: Da
     leased = await asyncio.gather(*(lease(database) for _ in range(4)))
 
     assert sorted(len(batch) for batch in leased) == [0, 0, 0, 10]
+
+
+async def test_who_waited_for_another_sender_knows_what_was_owed_meanwhile(
+    database: Database,
+) -> None:
+    order_id, customer_id = uuid7(), uuid7()
+    await learn(database, "customer", order_id, customer_id)
+    async with database.transaction() as other:
+        await letters.lease_letters(other, 10, uuid7(), LEASE)
+        async with database.transaction() as owing:
+            await notices.add_notices(owing, [Notice(order_id, "confirmed")])
+            await learn(database, "order", order_id, customer_id)
+            waiting = asyncio.create_task(lease(database))
+            await eventually(lambda: somebody_waits(database))
+
+    assert [letter.notice.order_id for letter in await waiting] == [order_id]
+
+
+async def somebody_waits(database: Database) -> bool:
+    return bool(
+        await database.fetch(
+            "SELECT FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+    )
 
 
 async def test_letters_to_one_recipient_are_leased_in_the_order_in_which_they_were_owed(

@@ -40,8 +40,8 @@ async def lease_letters(
     One process leases at a time, so that no two hold letters to the same recipient.
     """
     lease_ends = time.monotonic() + lease_for.total_seconds()
-    if await _lock(tx):
-        await _address(tx)
+    await _wait_for_other_senders(tx)
+    await _address(tx)
     rows = await tx.fetch(
         """
         WITH due AS MATERIALIZED (
@@ -75,15 +75,10 @@ async def lease_letters(
     return [_letter(row, lease_ends) for row in rows]
 
 
-async def _lock(tx: Transaction) -> bool:
-    """Wait for whoever else leases; answers whether any notice has no recipient yet."""
-    waiting: bool = await tx.fetchval(
-        """
-        SELECT EXISTS (SELECT FROM notifications WHERE status = 'PENDING' AND customer_id IS NULL)
-          FROM pg_advisory_xact_lock(hashtext(current_schema || '.letters'))
-        """
-    )
-    return waiting
+async def _wait_for_other_senders(tx: Transaction) -> None:
+    # By itself: a statement sees what was committed when it began. One that also looked for notices
+    # without a recipient would miss those of its wait, and send later ones before them.
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtext(current_schema || '.letters'))")
 
 
 async def _address(tx: Transaction) -> None:
