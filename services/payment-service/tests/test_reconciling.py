@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 from common.message import uuid7
 from payment_service.app import build_breaker, build_reconciler
 from payment_service.messages import Money, OrderCancelRequested, RefundRequested
+from payment_service.store.reconciliations import are_runs_due, lease_runs
 
 from tests.support.cashier import Cashier
 from tests.support.payment_desk import PaymentDesk, open_payment_desk, problem, shown
@@ -204,6 +205,17 @@ async def test_a_provider_that_is_away_is_asked_again_later(
 
     async with comparing(cashier):
         await eventually(postponed)
+
+
+async def test_a_comparison_is_due_until_somebody_makes_it(cashier: Cashier) -> None:
+    assert not await are_runs_due(cashier.database)
+    await cashier.watch_books()
+    assert await are_runs_due(cashier.database)
+
+    async with cashier.database.transaction() as tx:
+        assert await lease_runs(tx, 1, uuid4(), timedelta(minutes=1))
+
+    assert not await are_runs_due(cashier.database)
 
 
 async def test_the_whole_list_is_compared_regularly(cashier: Cashier) -> None:

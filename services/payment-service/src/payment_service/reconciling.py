@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from common import telemetry
 from common.database import Database
@@ -22,6 +23,7 @@ from payment_service.store.reconciliations import (
     RECONCILING_BELL,
     Books,
     Run,
+    are_runs_due,
     lease_runs,
 )
 
@@ -29,8 +31,8 @@ _LEASE = timedelta(minutes=10)
 """Enough for a hundred thousand payments; a killed process holds a run for as long."""
 _MARGIN = 10.0
 """Seconds of the lease that are left to write down what was found."""
-_POLL = timedelta(seconds=15)
-"""The bell tells what this process was asked for; another can wait, the comparison takes longer."""
+_POLL = timedelta(seconds=1)
+"""The bell is not heard from another process, and whoever asks for a payment waits."""
 
 _log = telemetry.get_logger()
 
@@ -63,6 +65,7 @@ class Reconciler:
             poll=_POLL,
             bell=RECONCILING_BELL,
             concurrency=1,
+            look=partial(are_runs_due, self.database),
         )
         async with self.records.client:
             await loop.run(stop)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
-from common.database import Transaction
+from common.database import Database, Transaction
 from common.errors import Contended
 
 from payment_service.domain.payment import Payment
@@ -87,6 +87,14 @@ async def add_regular_run(tx: Transaction, run_id: UUID, every: timedelta) -> No
         run_id,
         every,
     )
+
+
+async def are_runs_due(database: Database) -> bool:
+    """Tell whether there may be something to lease."""
+    (row,) = await database.fetch(
+        "SELECT EXISTS (SELECT FROM reconciliations WHERE next_at <= now()) AS due"
+    )
+    return bool(row["due"])
 
 
 async def lease_runs(tx: Transaction, limit: int, token: UUID, lease_for: timedelta) -> list[Run]:
