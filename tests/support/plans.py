@@ -23,12 +23,13 @@ async def analyse(admin_dsn: str, *tables: str) -> None:
 async def plan_of(tx: Transaction, statement: str, *arguments: Any) -> set[str]:
     """Name the kinds of nodes in a statement's plan, and the indexes that they use."""
     answer = await tx.fetchval(f"EXPLAIN (FORMAT JSON) {statement}", *arguments)
-    return set(_names(json.loads(answer)[0]["Plan"]))
+    return set(names(json.loads(answer)[0]["Plan"]))
 
 
-def _names(node: dict[str, Any]) -> Iterator[str]:
+def names(node: dict[str, Any]) -> Iterator[str]:
+    """Name the kinds of nodes in a plan, and the indexes that they use."""
     yield node["Node Type"]
     if "Index Name" in node:
         yield node["Index Name"]
     for part in node.get("Plans", ()):
-        yield from _names(part)
+        yield from names(part)

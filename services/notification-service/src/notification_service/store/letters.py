@@ -130,42 +130,45 @@ def _offer(stored: str | None) -> tuple[AskedLine, ...]:
     return _OFFERED.validate_json(stored) if stored else ()
 
 
+SETTLE = """
+WITH settled AS MATERIALIZED (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::interval[],
+                         $6::text[]) AS s (id, token, status, error, delay, outcome)
+), locked AS MATERIALIZED (
+    SELECT id, lease_token, status FROM notifications
+     WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+), written AS (
+    UPDATE notifications n
+       SET status = s.status, error = s.error, due_at = now() + s.delay,
+           lease_token = NULL,
+           settled_at = CASE WHEN s.status = 'PENDING' THEN NULL ELSE now() END
+      FROM settled s JOIN locked l USING (id)
+     WHERE n.id = s.id AND l.lease_token = s.token AND l.status = 'PENDING'
+    RETURNING n.id
+), logged AS (
+    INSERT INTO attempts (notice_id, outcome, code)
+    SELECT id, outcome, error FROM settled JOIN written USING (id)
+     WHERE outcome IS NOT NULL
+)
+SELECT id FROM written
+"""
+"""The status is looked at after the rows are found: an index of all that is pending must not be
+what they are found by."""
+
+
 async def save_settlements(tx: Transaction, settlements: Sequence[Settlement]) -> set[UUID]:
     """Write outcomes and log what was tried, where the lease still stands.
 
     Answers the notices that were written.
     """
-    ordered = sorted(settlements, key=lambda settlement: settlement.notice_id)
     rows = await tx.fetch(
-        """
-        WITH settled AS MATERIALIZED (
-            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::interval[],
-                                 $6::text[]) AS s (id, token, status, error, delay, outcome)
-        ), locked AS MATERIALIZED (
-            SELECT n.id FROM notifications n JOIN settled s USING (id)
-             WHERE n.lease_token = s.token AND n.status = 'PENDING'
-             ORDER BY n.id FOR UPDATE OF n
-        ), written AS (
-            UPDATE notifications n
-               SET status = s.status, error = s.error, due_at = now() + s.delay,
-                   lease_token = NULL,
-                   settled_at = CASE WHEN s.status = 'PENDING' THEN NULL ELSE now() END
-              FROM settled s JOIN locked USING (id)
-             WHERE n.id = s.id
-            RETURNING n.id
-        ), logged AS (
-            INSERT INTO attempts (notice_id, outcome, code)
-            SELECT id, outcome, error FROM settled JOIN written USING (id)
-             WHERE outcome IS NOT NULL
-        )
-        SELECT id FROM written
-        """,
-        [settlement.notice_id for settlement in ordered],
-        [settlement.token for settlement in ordered],
-        [settlement.status for settlement in ordered],
-        [settlement.reason for settlement in ordered],
-        [settlement.delay for settlement in ordered],
-        [settlement.outcome for settlement in ordered],
+        SETTLE,
+        [settlement.notice_id for settlement in settlements],
+        [settlement.token for settlement in settlements],
+        [settlement.status for settlement in settlements],
+        [settlement.reason for settlement in settlements],
+        [settlement.delay for settlement in settlements],
+        [settlement.outcome for settlement in settlements],
     )
     return {row["id"] for row in rows}
 
