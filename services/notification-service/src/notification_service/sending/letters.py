@@ -41,7 +41,12 @@ LEASE_MARGIN = timedelta(seconds=5)
 """Left of a lease beyond the longest attempt: nobody else may send while we still could."""
 
 GATHERING = timedelta(milliseconds=50)
-"""How long an outcome waits for others, as long as there are any: nobody waits for it."""
+"""How long an outcome waits for others, as long as there are any.
+
+The recipient's next letter waits for it, and then for the next look, up to POLL later: settling
+rings no bell, as a lease for each settlement would cost everybody more than this costs a few.
+What was sent in that time is sent again after a kill.
+"""
 
 Round: TypeAlias = tuple[Letter, ...]
 """Letters to one recipient, in the order in which they are to arrive."""
