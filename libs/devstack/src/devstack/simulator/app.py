@@ -56,7 +56,7 @@ class Front:
             case "GET" if request.path == "/health":
                 return Delivery(Response(HTTPStatus.OK, b"ok", {"content-type": "text/plain"}))
             case "GET":
-                return self._look(request, self._look_of(request))
+                return await self._look(request, self._look_of(request))
             case _:
                 raise _unknown_route(request)
 
@@ -108,14 +108,16 @@ class Front:
             case _:
                 raise _unknown_route(request)
 
-    def _look(self, request: Request, look: Look) -> Delivery:
+    async def _look(self, request: Request, look: Look) -> Delivery:
         self._check_caller(request)
         mood = self._moods.of(request.path, look=True)
         if refusal := refusal_of(mood):
             raise refusal
         if self._chances.roll() is Mishap.PROXY:
             raise refusals.broken()
-        return Delivery(_spoiled(mood, json.dumps(look()), HTTPStatus.OK), mood)
+        seen = look()
+        await self._ledger.written()  # it may have seen what is not committed yet
+        return Delivery(_spoiled(mood, json.dumps(seen), HTTPStatus.OK), mood)
 
     async def _change(self, request: Request, change: Change) -> Delivery:
         self._check_caller(request)
