@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -33,6 +36,20 @@ class Watching(Connection):
         ((self.committed,),) = self._gateway.rows("SELECT count(*) FROM intents")
 
 
+class FullOnce(sqlite3.Connection):
+    """A file whose disk is full for the first commit."""
+
+    _is_full = True
+
+    @override
+    def commit(self) -> None:
+        if self._is_full:
+            self._is_full = False
+            message = "database or disk is full"
+            raise sqlite3.OperationalError(message)
+        super().commit()
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.sqlite"
@@ -56,6 +73,24 @@ async def test_what_a_look_shows_is_committed(ledger: Ledger, path: Path) -> Non
 
     assert b"requires_capture" in looking.answer
     assert looking.committed == changing.committed == 1
+
+
+async def test_a_failed_commit_costs_no_later_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=FullOnce))
+    with closing(Ledger(path)) as ledger:
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            await _count_attempt(ledger)
+
+        assert await _count_attempt(ledger) == 1
+
+
+async def _count_attempt(ledger: Ledger) -> int:
+    with ledger.transaction():
+        number = ledger.count_attempt("one")
+    await ledger.written()
+    return number
 
 
 def _request(method: str, body: str = "") -> Request:

@@ -100,7 +100,11 @@ class Ledger:
 
     async def _write(self) -> None:
         self._writing = None
-        self._db.execute("COMMIT")
+        try:
+            self._db.commit()
+        except sqlite3.Error:
+            self._db.rollback()  # else it stays open, and none can begin
+            raise
 
     def find_intent(self, identity: str) -> Intent | None:
         """Look an intent up."""
