@@ -2,14 +2,17 @@
 
 import asyncio
 import mailbox
+import resource
 import smtplib
 import socket
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from devstack import mail
 from devstack.processes import Processes
 from invariants.mail import read_letters
@@ -69,6 +72,27 @@ async def test_what_a_killed_sink_left_costs_no_other_letter(
     half, whole = read_letters(tmp_path)
     assert half == b"Message-ID: <ha\n"
     assert b"<whole@pedido>" in whole
+
+
+def test_of_a_letter_that_does_not_fit_nothing_is_kept(tmp_path: Path) -> None:
+    with closing(mail.Box(tmp_path)) as box:
+        box.keep(b"one\r\n")
+        with _room_for(tmp_path / mail.BOX, 100), pytest.raises(OSError, match="No space"):
+            box.keep(b"two" * 100 + b"\r\n")
+        box.keep(b"three\r\n")
+
+    assert [letter.splitlines()[1] for letter in read_letters(tmp_path)] == [b"one", b"three"]
+
+
+@contextmanager
+def _room_for(file: Path, more: int) -> Iterator[None]:
+    """Let no file of this process grow beyond that one's size and so many bytes more."""
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + more, usual[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
 
 
 def _send(url: str, *identities: str) -> None:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import fcntl
+import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -39,9 +42,13 @@ class Box:
     def __init__(self, folder: Path) -> None:
         """Add to what is in that folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / BOX).open("ab")
+        self._file = (folder / BOX).open("ab", buffering=0)
         if self._file.tell():
             self._add(b"\n")  # a sink that was killed may have left half a line
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
     def keep(self, letter: bytes) -> None:
         """Add a letter; it is in the file when this returns."""
@@ -54,8 +61,10 @@ class Box:
     def _add(self, words: bytes) -> None:
         fcntl.lockf(self._file, fcntl.LOCK_EX)
         try:
-            self._file.write(words)
-            self._file.flush()
+            written = self._file.write(words)
+            if written < len(words):
+                self._file.truncate(self._file.tell() - written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN)
 
@@ -119,13 +128,12 @@ async def start(processes: Processes, folder: Path) -> str:
 
 async def serve(host: str, port: int, folder: Path) -> None:
     """Take letters until told to stop."""
-    box = Box(folder)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    server = await loop.create_server(lambda: Sink(box), host, port)
-    async with server:
-        await stop.wait()
+    with closing(Box(folder)) as box:
+        async with await loop.create_server(lambda: Sink(box), host, port):
+            await stop.wait()
 
 
 def main() -> None:
