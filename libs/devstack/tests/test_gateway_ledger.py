@@ -25,7 +25,7 @@ class Watching(Connection):
     """A client that looks into the ledger, from outside, the moment it is answered."""
 
     def __init__(self, front: Front, ledger: Path) -> None:
-        super().__init__(front.handle)
+        super().__init__(front.handle, set())
         self._gateway = RunningGateway("", ledger)
         self.answer = b""
         self.committed = 0

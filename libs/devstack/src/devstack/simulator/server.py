@@ -15,6 +15,9 @@ from typing import TypeAlias, cast
 import httptools
 from typing_extensions import override
 
+_GRACE = 2.0
+"""Seconds in which what was asked before the end is still answered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -48,14 +51,14 @@ class Response:
 class Connection(asyncio.Protocol):
     """One client: its requests are answered one after the other, by a handler that writes."""
 
-    def __init__(self, handle: Handler) -> None:
-        """Call that handler for each request."""
+    def __init__(self, handle: Handler, answering: set[asyncio.Task[None]]) -> None:
+        """Call that handler for each request; those it has not answered are in the set."""
         self.left = asyncio.Event()
         """Set when the client has gone."""
         self._handle = handle
         self._parser = httptools.HttpRequestParser(self)
         self._turn = asyncio.Lock()
-        self._answering: set[asyncio.Task[None]] = set()
+        self._answering = answering
 
     def write(self, data: bytes) -> None:
         """Send something, unless nobody is there any more."""
@@ -123,6 +126,9 @@ async def serve(handle: Handler, *, host: str, port: int) -> None:
     stop = asyncio.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, stop.set)
-    server = await loop.create_server(lambda: Connection(handle), host, port)
+    answering: set[asyncio.Task[None]] = set()
+    server = await loop.create_server(lambda: Connection(handle, answering), host, port)
     await stop.wait()
     server.close()
+    if answering:
+        await asyncio.wait(answering, timeout=_GRACE)
