@@ -129,8 +129,10 @@ def test_an_e_mail_that_came_again_is_counted_and_ends_nothing(tmp_path: Path) -
     _letter(tmp_path, 9_000_000_000, "two")
     _letter(tmp_path, 9_500_000_000, "of an earlier run")
     letters = verdict.Letters(tmp_path, 2, ["one", "two"])
+    assert letters.look() == {"one": 1, "two": 2}
+    _letter(tmp_path, 9_900_000_000, "two")
 
-    assert letters.judge() == 1
+    assert letters.judge() == 2
     assert letters.last == 7.0
 
 

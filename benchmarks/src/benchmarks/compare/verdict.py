@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import asyncpg
-from invariants.mail import read_letters
+from invariants.mail import Reader
 
 from benchmarks.driver import LoadError
 from benchmarks.rig import SKUS, STOCK
@@ -24,7 +24,7 @@ class Letters:
 
     def __init__(self, folder: Path, since: int, orders: Collection[str]) -> None:
         """Look into the mail sink's folder."""
-        self._folder = folder
+        self._reader = Reader(folder)
         self._since = since
         self._orders = frozenset(orders)
         self.told: Counter[str] = Counter()
@@ -32,9 +32,8 @@ class Letters:
         """When the first e-mail about the last order came, in seconds of the wall clock."""
 
     def look(self) -> Counter[str]:
-        """Read what has come so far, the oldest first."""
-        self.told = Counter()
-        for letter in read_letters(self._folder):
+        """Read on, the oldest first; answers what has come so far."""
+        for letter in self._reader.unread():
             arrived, found = ARRIVED.match(letter), ORDER.search(letter)
             if arrived is None or found is None or int(arrived[1]) < self._since:
                 continue

@@ -46,21 +46,35 @@ class Mail:
     key: Key
 
 
+class Reader:
+    """Reads the letters in the sink's folder, in the order in which they came, each once."""
+
+    def __init__(self, folder: Path) -> None:
+        """Begin with the first."""
+        self._box = folder / BOX
+        self._read = 0
+
+    def unread(self) -> Iterator[bytes]:
+        """Read what has come since all was read."""
+        if not self._box.exists():
+            return
+        with self._box.open("rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH)  # no letter is half written now
+            size = os.fstat(file.fileno()).st_size
+            fcntl.lockf(file, fcntl.LOCK_UN)
+            if size > self._read:
+                with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
+                    yield from _split(content, self._read)
+                self._read = size
+
+
 def read_letters(folder: Path) -> Iterator[bytes]:
     """Read every letter in the sink's folder, in the order in which they came."""
-    if not (box := folder / BOX).exists():
-        return
-    with box.open("rb") as file:
-        fcntl.lockf(file, fcntl.LOCK_SH)  # no letter is half written now
-        size = os.fstat(file.fileno()).st_size
-        fcntl.lockf(file, fcntl.LOCK_UN)
-        if size:
-            with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
-                yield from _split(content)
+    return Reader(folder).unread()
 
 
-def _split(content: mmap.mmap) -> Iterator[bytes]:
-    start = content.find(b"From ")
+def _split(content: mmap.mmap, start: int) -> Iterator[bytes]:
+    start = content.find(b"From ", start)
     while start >= 0:
         end = content.find(b"\nFrom ", start)
         yield content[content.find(b"\n", start) + 1 : end + 1 or None]
