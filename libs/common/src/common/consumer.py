@@ -213,7 +213,8 @@ class Consumer(Generic[S]):
                 return
             await self._resumed()
             began = self._last_record = time.monotonic()
-            batch = [unpacking.record_of(each, self.kafka.topic_prefix) for each in records]
+            ordered = unpacking.by_time(records)
+            batch = [unpacking.record_of(each, self.kafka.topic_prefix) for each in ordered]
             await self._handle(batch)
             self._last_record = time.monotonic()
             self.gather_for = min(_MOST_PATIENCE, _PATIENCE * (self._last_record - began))

@@ -8,10 +8,13 @@ A compressed batch it unpacks whole, however much that is.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
+from heapq import merge
 from itertools import islice
+from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
 from aiokafka.consumer import fetcher
@@ -36,6 +39,19 @@ def forgive() -> None:
     for module in (_compiled, _plain):
         for name, bounded in inflating.DECODERS.items():
             setattr(module, name, bounded)
+
+
+def by_time(
+    records: Iterable[ConsumerRecord[Any, Any]],
+) -> Iterator[ConsumerRecord[Any, Any]]:
+    """Merge a poll's partitions by the producers' clocks: a cause then comes before its effect.
+
+    aiokafka gives them in any order. Each partition keeps its own, whatever its clocks say.
+    """
+    lanes: defaultdict[tuple[str, int], list[ConsumerRecord[Any, Any]]] = defaultdict(list)
+    for record in records:
+        lanes[record.topic, record.partition].append(record)
+    return merge(*lanes.values(), key=attrgetter("timestamp"))
 
 
 def record_of(consumed: ConsumerRecord[Any, Any], topic_prefix: str) -> Record:
