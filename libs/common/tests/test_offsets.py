@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import till
 from aiokafka import TopicPartition
-from aiokafka.errors import CommitFailedError
+from aiokafka.errors import CommitFailedError, KafkaConnectionError
 from common.message import uuid7
 from common.offsets import Offsets
 
@@ -82,7 +82,7 @@ async def test_nothing_is_committed_of_a_partition_that_another_has(group: Group
 
 @pytest.mark.parametrize(
     "failure",
-    [CommitFailedError(), TimeoutError(), RuntimeError("closed")],
+    [CommitFailedError(), TimeoutError(), KafkaConnectionError()],
     ids=["rebalanced", "no answer", "broken connection"],
 )
 async def test_a_commit_that_failed_is_made_again(group: Group, failure: Exception) -> None:

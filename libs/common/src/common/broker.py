@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+from aiokafka import conn
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.helpers import create_ssl_context
+from typing_extensions import override
 
 from common.settings import KafkaSettings
 
 
+class _Connection(AIOKafkaConnection):  # type: ignore[misc]  # it has no types
+    """aiokafka's connection, that also says of one which broke this moment that it is broken.
+
+    uvloop's transport then raises RuntimeError. None of aiokafka's tasks expects it: the one that
+    reads the metadata, or that fetches, ended for good, and all that waits for it waited for ever.
+    """
+
+    @override
+    def send(self, request: Any, expect_response: bool = True) -> Any:
+        """Send a request; raises KafkaConnectionError when the connection is broken."""
+        try:
+            return super().send(request, expect_response)
+        except RuntimeError as error:
+            self.close(reason=CloseReason.CONNECTION_BROKEN)
+            message = f"Connection at {self.host}:{self.port} broken: {error}"
+            raise KafkaConnectionError(message) from error
+
+
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
     """Build the connection arguments that aiokafka's producer and consumer share."""
+    cast("Any", conn).AIOKafkaConnection = _Connection  # no client can be told its class
     options: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "security_protocol": settings.kafka_security_protocol,

@@ -327,9 +327,7 @@ class Consumer(Generic[S]):
     async def _measure_lag(self) -> int:
         """Count the records not handled yet, without asking the client where it stands.
 
-        `AIOKafkaConsumer.position()` waits for its fetcher, which may be what is stuck: one whose
-        connection breaks at the wrong moment ends for good (uvloop's transport then raises
-        RuntimeError, which aiokafka does not expect).
+        `AIOKafkaConsumer.position()` waits for its fetcher, which may be what is stuck.
         """
         client = self._client
         readable = (client.assignment() & self.admitted) if client else set()

@@ -19,8 +19,6 @@ _EVERY = 0.25
 """Seconds between commits: one costs the broker as much as a batch of records does."""
 _ANSWER = 3.0
 """Seconds for a commit: aiokafka would try until the broker is back, at a stop too."""
-_NOT_COMMITTED = (KafkaError, TimeoutError, RuntimeError)
-"""The last is uvloop's word for a connection that broke at the wrong moment."""
 
 _log = telemetry.get_logger()
 
@@ -61,7 +59,7 @@ class Offsets(ConsumerRebalanceListener):
         try:
             async with asyncio.timeout(_ANSWER):
                 await self.client.commit(offsets)
-        except _NOT_COMMITTED as error:
+        except (KafkaError, TimeoutError) as error:
             # Whoever reads these again finds them in the inbox.
             _log.warning("offsets not committed", reason=type(error).__name__)
             self._moved.update(offsets)
