@@ -127,7 +127,7 @@ MATRIX = (
     ),
     Row(
         "F17",
-        "answers late, out of order, after the client has left (there are no callbacks)",
+        "answers late, out of order, after the client has left",
         (
             Fault("answers late", cut.slow, 4, (4, 6), _GATEWAY),
             Fault("answers after the client", cut.hold_answers, 4, (4, 6), _GATEWAY),
