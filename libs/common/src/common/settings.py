@@ -202,8 +202,9 @@ class ApiSettings(ServiceSettings):
     cursor_key: SecretStr | None = Field(
         None,
         min_length=32,
-        description="signs where a list's page ended; the processes of a service share it; only "
-        "production needs one, elsewhere a process makes its own up",
+        description="signs where a list's page ended; order-service also computes refresh tokens "
+        "with it, so keep it as secret as JWT_PRIVATE_KEY; the processes of a service share it; "
+        "only production needs one, elsewhere a process makes its own up",
     )
 
     ops_edit: bool = Field(
