@@ -191,20 +191,20 @@ def _working(api: Api) -> list[tuple[str, str]]:
             found.append((f"consumer {each['state']}: {each['reason']}", remedy))
     waiting = api.get("/outbox")
     if waiting["refusedCount"]:
-        refused = f"the broker refuses {waiting['refusedCount']} events"
+        refused = f"events that the broker refuses: {waiting['refusedCount']}"
         found.append((refused, "pedido --output json outbox status tells why"))
     lag_now = api.get("/lag")
     if lag_now["heldBack"]:
-        held = f"{lag_now['heldBack']} partitions held back: the database was restored"
+        held = f"partitions held back, for the database was restored: {lag_now['heldBack']}"
         found.append((held, f"pedido rewind {api.service}"))
     keys = api.get("/parked-keys", limit=100)["data"]
     if keys:
-        found.append((f"{len(keys)} keys wait", f"pedido parked list {api.service}"))
+        found.append((f"keys that wait: {len(keys)}", f"pedido parked list {api.service}"))
     found += [
         (f"breaker {each['name']} is {each['state']}", "look at the provider; it closes by itself")
         for each in api.get("/breakers")["data"]
         if each["state"] == "open"
     ]
     if api.service is Service.ORDER and (stuck := api.pages("/sagas", 100, health="STUCK")):
-        found.append((f"{len(stuck)} sagas are stuck", "pedido saga list"))
+        found.append((f"sagas that are stuck: {len(stuck)}", "pedido saga list"))
     return found
