@@ -1,4 +1,4 @@
-"""The alerts ask for metrics that the services have, and the scrape config finds all services."""
+"""The alerts ask for metrics that are there and lead to what to do; every service is scraped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-PROMETHEUS = Path(__file__).parents[2] / "deploy" / "prometheus"
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 SERVICES = ("order", "inventory", "payment", "notification")
 ALERTS = {
     rule["alert"]: rule["expr"]
@@ -29,6 +31,17 @@ def test_an_alert_asks_for_metrics_that_exist(expression: str) -> None:
     }
 
     assert set(re.findall(r"pedido_\w+", expression)) <= known
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_leads_to_a_section_of_what_to_do(alert: str) -> None:
+    (anchor,) = re.findall(rf"^\| .*`{alert}`.* \| \[.*\]\(#(.+)\) \|$", OPERATIONS, re.MULTILINE)
+
+    assert anchor in {_anchor(title) for title in re.findall(r"(?m)^## (.+)$", OPERATIONS)}
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
 def test_every_service_is_scraped() -> None:
