@@ -1,4 +1,4 @@
-"""docs/quickstart.md, run as it stands: each block's output is what the page shows."""
+"""The README's order and docs/quickstart.md, run as they stand: each output is what they show."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ import pytest
 if TYPE_CHECKING:
     from tests.api.conftest import Market
 
-PAGE = Path(__file__).parents[2] / "docs" / "quickstart.md"
+ROOT = Path(__file__).parents[2]
+PAGES = {
+    "README": (ROOT / "README.md").read_text().split("## One order by hand")[1].split("\n## ")[0],
+    "quickstart": (ROOT / "docs" / "quickstart.md").read_text(),
+}
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 END = "--- end of block ---"
 
 pytestmark = [pytest.mark.saga, pytest.mark.timeout(120)]
 
 
-def steps() -> list[tuple[str, str]]:
+def steps(page: str) -> list[tuple[str, str]]:
     """Pair each block of commands with the output that the page shows, if any."""
     blocks: list[tuple[str, str]] = []
-    for language, text in BLOCK.findall(PAGE.read_text()):
+    for language, text in BLOCK.findall(page):
         if language == "sh":
             blocks.append((text, ""))
         else:
@@ -32,9 +36,10 @@ def steps() -> list[tuple[str, str]]:
     return blocks
 
 
-async def test_the_page_runs_as_it_stands(market: Market, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
+async def test_the_page_runs_as_it_stands(page: str, market: Market, tmp_path: Path) -> None:
     _stand_in_a_clone(market, tmp_path)
-    script = "\n".join(f"{commands}\necho; echo '{END}'" for commands, _ in steps())
+    script = "\n".join(f"{commands}\necho; echo '{END}'" for commands, _ in steps(page))
 
     process = await asyncio.create_subprocess_exec(
         *("bash", "-euo", "pipefail", "-c", script),
@@ -45,7 +50,7 @@ async def test_the_page_runs_as_it_stands(market: Market, tmp_path: Path) -> Non
     )
     output = (await process.communicate())[0].decode().replace("\r", "")
 
-    for (commands, expected), found in zip(steps(), output.split(END), strict=False):
+    for (commands, expected), found in zip(steps(page), output.split(END), strict=False):
         assert _matches(expected, found), (
             f"{commands}\nshows\n{found}\nbut the page says\n{expected}"
         )
