@@ -181,6 +181,21 @@ def test_sasl_needs_a_login(environment: pytest.MonkeyPatch) -> None:
         load(EverySetting)
 
 
+def test_a_certificate_that_is_not_there_is_named(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setenv("KAFKA_SSL_CAFILE", str(tmp_path / "authority.pem"))
+
+    with pytest.raises(ConfigurationError, match="KAFKA_SSL_CAFILE: "):
+        load(EverySetting)
+
+
+def test_what_is_given_stands_above_the_environment(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PORT", "seventy")
+
+    assert load(EverySetting, port=1).port == 1
+
+
 def test_printing_settings_shows_no_secret(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("KAFKA_SASL_PASSWORD", PASSWORD)
 

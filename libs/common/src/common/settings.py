@@ -13,6 +13,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    FilePath,
     HttpUrl,
     SecretStr,
     ValidationError,
@@ -278,11 +279,11 @@ class KafkaSettings(Fragment):
     )
     kafka_sasl_username: str | None = Field(None, description="this service's principal")
     kafka_sasl_password: SecretStr | None = Field(None, description="the principal's password")
-    kafka_ssl_cafile: Path | None = Field(
+    kafka_ssl_cafile: FilePath | None = Field(
         None, description="authorities that the broker's certificate is checked against"
     )
-    kafka_ssl_certfile: Path | None = Field(None, description="certificate of this client")
-    kafka_ssl_keyfile: Path | None = Field(None, description="private key of that certificate")
+    kafka_ssl_certfile: FilePath | None = Field(None, description="certificate of this client")
+    kafka_ssl_keyfile: FilePath | None = Field(None, description="private key of that certificate")
     topic_prefix: str = Field(
         "", pattern=r"^[A-Za-z0-9.-]*$", description="put in front of every topic and group name"
     )
@@ -366,10 +367,13 @@ class JwtIssuerSettings(ServiceSettings, JwtSettings):
 S = TypeVar("S", bound=Fragment)
 
 
-def load(settings_type: type[S]) -> S:
-    """Read the environment, or raise one ConfigurationError that names every bad variable."""
+def load(settings_type: type[S], **given: Any) -> S:
+    """Read the environment, or raise one ConfigurationError that names every bad variable.
+
+    What is given stands above the environment.
+    """
     try:
-        return settings_type()
+        return settings_type(**given)
     except ValidationError as error:
         # `from None`: the original would print what was given, secrets included.
         raise ConfigurationError(list(_problems(error))) from None
