@@ -14,6 +14,9 @@ from typing import Any
 import yaml
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from common.broker import client_options
+from common.errors import ConfigurationError
+from common.settings import KafkaSettings, load
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 _VISIBLE_WITHIN_SECONDS = 30.0
@@ -52,13 +55,13 @@ def declared_topics(
     ]
 
 
-async def create_topics(bootstrap: str, topics: list[NewTopic]) -> Report:
+async def create_topics(kafka: KafkaSettings, topics: list[NewTopic]) -> Report:
     """Make what is missing and return once the broker serves it.
 
     Raises TopicsError, before anything is made, when a topic is there with another partition count:
     a key would change its partition, and with it lose its order.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**client_options(kafka))
     try:
         await admin.start()
         existing = await _partition_counts(admin)
@@ -68,7 +71,8 @@ async def create_topics(bootstrap: str, topics: list[NewTopic]) -> Report:
             await _create(admin, missing)
             await _until_served(admin, missing)
     except (KafkaError, OSError) as error:
-        message = f"{bootstrap}: {error}"
+        where = f"{kafka.kafka_bootstrap_servers} over {kafka.kafka_security_protocol}"
+        message = f"{where}: {error}"
         raise TopicsError(message) from error
     finally:
         await admin.close()
@@ -123,7 +127,11 @@ async def _until_served(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> N
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="TLS and login are set as for the services, in the environment:"
+        " KAFKA_SECURITY_PROTOCOL KAFKA_SASL_* KAFKA_SSL_*.",
+    )
     parser.add_argument("--bootstrap", required=True, metavar="HOST:PORT")
     parser.add_argument("--prefix", default="", help="put in front of every name")
     parser.add_argument("--partitions", type=_positive, help="instead of the declared number")
@@ -150,8 +158,9 @@ def main() -> int:
             partitions=given.partitions,
             replication_factor=given.replication_factor,
         )
-        report = asyncio.run(create_topics(given.bootstrap, topics))
-    except (TopicsError, FileNotFoundError) as error:
+        kafka = load(KafkaSettings, kafka_bootstrap_servers=given.bootstrap)
+        report = asyncio.run(create_topics(kafka, topics))
+    except (TopicsError, ConfigurationError, OSError) as error:
         sys.stderr.write(f"topics: {error}\n")
         return 1
     for name in report.created:

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from common.settings import KafkaSettings
 from devstack.stack import Stack
 from devstack.topology import ROOT
 
@@ -68,7 +69,8 @@ async def topics(stack: Stack, topic_tool: ModuleType) -> AsyncIterator[Topics]:
     """Create every declared topic for this test alone."""
     prefix = f"t{uuid4().hex[:12]}."
     declared = topic_tool.declared_topics(prefix=prefix, partitions=PARTITIONS)
-    await topic_tool.create_topics(stack.bootstrap, declared)
+    kafka = KafkaSettings(kafka_bootstrap_servers=stack.bootstrap)
+    await topic_tool.create_topics(kafka, declared)
     names = tuple(topic.name for topic in declared)
     yield Topics(prefix, stack.bootstrap, names)
     await _delete(stack.bootstrap, names)
