@@ -37,6 +37,12 @@ class Authority:
 
     def issue(self, host: str) -> ssl.SSLContext:
         """Make what a server of that name needs."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.write(host))
+        return context
+
+    def write(self, host: str) -> Path:
+        """Write the certificate and the key of a server of that name into one file."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         certificate = self._certificate(
@@ -47,9 +53,7 @@ class Authority:
             certificate.public_bytes(Encoding.PEM)
             + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
+        return file
 
     def _certificate(
         self, name: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType

