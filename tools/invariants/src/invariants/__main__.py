@@ -26,7 +26,9 @@ def _arguments() -> argparse.Namespace:
         prog="python -m invariants",
         description="Checks that nothing was lost, doubled or oversold.",
         epilog="Reads DATABASE_URL KAFKA_BOOTSTRAP_SERVERS TOPIC_PREFIX GATEWAY_LEDGER MAIL_DIR"
-        " CLIENT_LOG from the environment, else from .local/stack.env.",
+        " CLIENT_LOG from the environment, else from .local/stack.env. TLS and login at the broker"
+        " are set as for the services, in the environment alone: KAFKA_SECURITY_PROTOCOL"
+        " KAFKA_SASL_* KAFKA_SSL_*.",
     )
     parser.add_argument(
         "--deadline",

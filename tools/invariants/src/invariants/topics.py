@@ -4,12 +4,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from common.broker import client_options
+from common.errors import ConfigurationError
+from common.settings import KafkaSettings, load
 
 from invariants.decides import EVENT_TOPICS, HEARD, STATE_TOPICS
 from invariants.sources import SourceError, Sources
@@ -103,23 +106,34 @@ class _Broker:
 
 @asynccontextmanager
 async def _broker(sources: Sources) -> AsyncIterator[_Broker]:
+    options = _options(sources)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=sources.kafka,
+        **options,
         enable_auto_commit=False,
         fetch_max_bytes=64 * 1024 * 1024,
         max_partition_fetch_bytes=8 * 1024 * 1024,
     )
-    admin = AIOKafkaAdminClient(bootstrap_servers=sources.kafka)
+    admin = AIOKafkaAdminClient(**options)
     try:
         await consumer.start()
         await admin.start()
         yield _Broker(admin, consumer, sources.topic_prefix)
     except KafkaError as error:
-        message = f"KAFKA_BOOTSTRAP_SERVERS: the broker at {sources.kafka} fails: {error!r}"
+        where = f"{sources.kafka} fails over {options['security_protocol']}"
+        message = f"KAFKA_BOOTSTRAP_SERVERS: the broker at {where}: {error!r}"
         raise SourceError(message) from error
     finally:
         await consumer.stop()
         await admin.close()
+
+
+def _options(sources: Sources) -> dict[str, Any]:
+    """Tell how the broker is reached: TLS and login are set as for the services."""
+    try:
+        return client_options(load(KafkaSettings, kafka_bootstrap_servers=sources.kafka))
+    except (ConfigurationError, OSError) as error:
+        message = f"the broker's clients: {error}"
+        raise SourceError(message) from error
 
 
 async def read(sources: Sources) -> TopicLog:

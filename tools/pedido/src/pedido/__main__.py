@@ -44,6 +44,8 @@ def start(
 
     Addresses come from the environment (ORDER_URL, INVENTORY_URL, PAYMENT_URL, NOTIFICATION_URL,
     KAFKA_BOOTSTRAP_SERVERS, TOPIC_PREFIX) or from the nearest `.local/stack.env` above.
+    TLS and login at the broker are set as for the services, in the environment alone:
+    `KAFKA_SECURITY_PROTOCOL`, `KAFKA_SASL_*`, `KAFKA_SSL_*`.
 
     Examples: `pedido doctor` · `pedido saga list` · `pedido dlt replay inventory --dry-run`
     """

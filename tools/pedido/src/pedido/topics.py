@@ -14,6 +14,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from common import avro
+from common.broker import client_options
+from common.settings import KafkaSettings
 
 from pedido.trouble import NO_CONNECTION, Trouble
 from pedido.where import Where
@@ -29,30 +31,40 @@ _UNREADABLE = (EOFError, ValueError, IndexError, TypeError, KeyError, struct.err
 @asynccontextmanager
 async def consumer(where: Where, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
     """Connect, or tell that the broker does not answer."""
-    client = AIOKafkaConsumer(
-        bootstrap_servers=where.kafka, group_id=group, enable_auto_commit=False
-    )
+    kafka = where.kafka
+    client = AIOKafkaConsumer(**_options(kafka), group_id=group, enable_auto_commit=False)
     try:
         await client.start()
         yield client
     except KafkaError as error:
-        kind = type(error).__name__
-        raise Trouble(f"the broker at {where.kafka} fails ({kind})", NO_CONNECTION) from None
+        raise _failing(kafka, error) from None
     finally:
         await client.stop()
 
 
 @asynccontextmanager
 async def _admin(where: Where) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=where.kafka)
+    kafka = where.kafka
+    admin = AIOKafkaAdminClient(**_options(kafka))
     try:
         await admin.start()
         yield admin
     except KafkaError as error:
-        kind = type(error).__name__
-        raise Trouble(f"the broker at {where.kafka} fails ({kind})", NO_CONNECTION) from None
+        raise _failing(kafka, error) from None
     finally:
         await admin.close()
+
+
+def _options(kafka: KafkaSettings) -> dict[str, Any]:
+    try:
+        return client_options(kafka)
+    except OSError as error:
+        raise Trouble(f"a file of KAFKA_SSL_* is of no use: {error}", NO_CONNECTION) from None
+
+
+def _failing(kafka: KafkaSettings, error: KafkaError) -> Trouble:
+    where = f"{kafka.kafka_bootstrap_servers} fails over {kafka.kafka_security_protocol}"
+    return Trouble(f"the broker at {where} ({type(error).__name__})", NO_CONNECTION)
 
 
 async def read(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from common.errors import ConfigurationError
+from common.settings import KafkaSettings, load
 from invariants.sources import environment
 
 from pedido.trouble import NO_CONNECTION, Trouble
@@ -49,9 +51,12 @@ class Where:
         return self.get(f"{service.upper()}_URL").rstrip("/")
 
     @property
-    def kafka(self) -> str:
-        """Tell where the broker answers."""
-        return self.get("KAFKA_BOOTSTRAP_SERVERS")
+    def kafka(self) -> KafkaSettings:
+        """Tell how the broker is reached: TLS and login are set as for the services."""
+        try:
+            return load(KafkaSettings, kafka_bootstrap_servers=self.get("KAFKA_BOOTSTRAP_SERVERS"))
+        except ConfigurationError as error:
+            raise Trouble("; ".join(error.problems), NO_CONNECTION) from None
 
     @property
     def prefix(self) -> str:
