@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -39,6 +41,7 @@ from prometheus_client import REGISTRY
 
 from tests.support.orders import OrderDesk, open_desk, partly
 from tests.support.postgres import Databases
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.postgres
 
@@ -293,3 +296,36 @@ async def test_the_projection_can_be_made_anew_from_the_histories(
     assert {row["saga"] for row in live} == set(Health)
     assert await desk.rows("SELECT * FROM refunds ORDER BY refund_id") == given_back
     assert {row["state"] for row in given_back} == set(RefundState)
+
+
+async def reserve(desk: OrderDesk, order_id: UUID) -> None:
+    await desk.hear(StockReserved(order_id=order_id))
+
+
+@pytest.mark.parametrize(
+    ("act", "fact"),
+    [(OrderDesk.cancel, "OrderCancelRequested"), (reserve, "StockReserved")],
+    ids=["a caller", "the consumer"],
+)
+async def test_who_waits_for_an_order_that_is_made_anew_finds_it(
+    desk: OrderDesk, act: Callable[[OrderDesk, UUID], Coroutine[Any, Any, object]], fact: str
+) -> None:
+    order_id = await desk.place()
+
+    async with desk.database.transaction() as tx:
+        await handlers.rebuild_projection(tx, after=None, patience=desk.patience)
+        waiting = asyncio.create_task(act(desk, order_id))
+        await eventually(lambda: somebody_waits(desk))
+    await waiting
+
+    assert await desk.history(order_id) == ["OrderPlaced", fact]
+    assert (await desk.order(order_id)).version == 2
+
+
+async def somebody_waits(desk: OrderDesk) -> bool:
+    return bool(
+        await desk.rows(
+            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+            "AND datname = current_database()"
+        )
+    )

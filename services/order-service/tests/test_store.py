@@ -25,7 +25,7 @@ from order_service.domain import (
 from order_service.messages import Money, ProductChanged
 from order_service.store import catalogue, history, orders, placing, timers
 
-from tests.support.orders import OrderDesk, open_desk
+from tests.support.orders import OrderDesk, open_desk, partly
 from tests.support.postgres import Databases
 
 pytestmark = pytest.mark.postgres
@@ -76,9 +76,21 @@ def full_order() -> Order:
 async def test_what_is_stored_is_read_as_it_was(desk: OrderDesk) -> None:
     order = full_order()
     async with desk.database.transaction() as tx:
-        await orders.add_orders(tx, [order])
+        await orders.put_orders(tx, [order])
 
         assert await orders.lock_orders(tx, [order.order_id]) == [order]
+
+
+async def test_a_whole_order_is_written_over_every_column_of_its_row(desk: OrderDesk) -> None:
+    order_id, other = await desk.place_many(2)
+    await desk.hear(partly(order_id), partly(other))
+    untouched = await desk.order(other)
+    order = replace(full_order(), order_id=order_id)
+
+    async with desk.database.transaction() as tx:
+        await orders.put_orders(tx, [order])
+
+    assert [await desk.order(order_id), await desk.order(other)] == [order, untouched]
 
 
 async def test_a_new_order_is_stored_as_its_history_makes_it(desk: OrderDesk) -> None:

@@ -26,9 +26,8 @@ async def rebuild_projection(
     # Before the histories are read: no fact may fall between the reading and the writing.
     await store.lock_orders(tx, order_ids)
     histories = await history.get_histories(tx, order_ids)
-    await history.remove_orders(tx, order_ids)
     rebuilt = [domain.refold(recorded, patience) for recorded in histories.values()]
-    await store.add_orders(tx, rebuilt)
+    await store.put_orders(tx, rebuilt)
     await _rebuild_refunds(tx, histories)
     facts = [each.fact for recorded in histories.values() for each in recorded]
     await line_store.amend_lines(tx, [f for f in facts if isinstance(f, OrderLinesAmended)])

@@ -38,8 +38,3 @@ async def get_histories(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID
         fact = FACTS[row["type"]].model_validate_json(row["data"])
         histories[row["order_id"]].append(Recorded(fact, row["recorded_at"]))
     return dict(histories)
-
-
-async def remove_orders(tx: Transaction, order_ids: Sequence[UUID]) -> None:
-    """Clear the projection of these orders, in the transaction that writes it anew."""
-    await tx.execute("DELETE FROM orders WHERE order_id = ANY($1)", order_ids)

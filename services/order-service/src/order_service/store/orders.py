@@ -17,8 +17,11 @@ _values_of = itemgetter(*(field.name for field in fields(Order)))
 """Read by name: a column that a newer version added is none of our business."""
 
 
-async def add_orders(tx: Transaction, orders: Sequence[Order]) -> None:
-    """Insert whole orders."""
+async def put_orders(tx: Transaction, orders: Sequence[Order]) -> None:
+    """Write whole orders, over their rows if they have some.
+
+    Nothing is deleted: whoever waits for the lock of a deleted row finds no order at all.
+    """
     await tx.execute(
         """
         INSERT INTO orders
@@ -45,6 +48,21 @@ async def add_orders(tx: Transaction, orders: Sequence[Order]) -> None:
                      version, deadline_at, stuck_at, closing_since, closing_attempts,
                      closing_due_at, updated_at, confirmed_at, completed_at, settled_at, total,
                      offer, own_deadline_at, customer_id, currency, created_at)
+            ON CONFLICT (order_id) DO UPDATE
+           SET customer_id = EXCLUDED.customer_id, status = EXCLUDED.status, saga = EXCLUDED.saga,
+               stock = EXCLUDED.stock, payment = EXCLUDED.payment, reason = EXCLUDED.reason,
+               closed_by = EXCLUDED.closed_by, stock_closed = EXCLUDED.stock_closed,
+               payment_closed = EXCLUDED.payment_closed, total = EXCLUDED.total,
+               currency = EXCLUDED.currency, amount_captured = EXCLUDED.amount_captured,
+               amount_refunded = EXCLUDED.amount_refunded, noted = EXCLUDED.noted,
+               stuck_reason = EXCLUDED.stuck_reason, version = EXCLUDED.version,
+               deadline_at = EXCLUDED.deadline_at, stuck_at = EXCLUDED.stuck_at,
+               closing_since = EXCLUDED.closing_since,
+               closing_attempts = EXCLUDED.closing_attempts,
+               closing_due_at = EXCLUDED.closing_due_at, created_at = EXCLUDED.created_at,
+               updated_at = EXCLUDED.updated_at, confirmed_at = EXCLUDED.confirmed_at,
+               completed_at = EXCLUDED.completed_at, settled_at = EXCLUDED.settled_at,
+               offer = EXCLUDED.offer, own_deadline_at = EXCLUDED.own_deadline_at
         """,
         *_changeable(orders),
         [order.customer_id for order in orders],
