@@ -23,6 +23,7 @@ from order_service.domain import (
     opened,
 )
 from order_service.domain.fold import evolve
+from order_service.domain.order import UNDER_WAY, UNSETTLED
 from order_service.messages import OrderPlaced
 
 from tests.model.rows import ids_of
@@ -87,6 +88,8 @@ class OrderRows:
 def _check_step(before: Order, after: Order) -> None:
     step = f"{before.status} → {after.status}"
     assert after.status is before.status or after.status in LEGAL.get(before.status, ()), step
+    assert after.is_settled == (after.saga not in UNDER_WAY), step
+    assert not after.is_settled or after.status not in UNSETTLED, step
     assert after.is_settled or not before.is_settled or after.status is Status.CANCELLING, step
     assert after.amount_refunded <= after.amount_captured <= after.total
     assert after.amount_captured >= before.amount_captured

@@ -23,6 +23,7 @@ from order_service.domain import (
     Status,
     WantedLine,
 )
+from order_service.domain.order import UNDER_WAY, UNSETTLED
 from order_service.messages import (
     Money,
     PaymentAuthorized,
@@ -205,6 +206,18 @@ async def tell_every_story(desk: OrderDesk) -> None:
         assert await handlers.expire_orders(tx, limit=10, patience=desk.patience) == 1
         assert await handlers.call_stuck(tx, limit=10, patience=desk.patience) == 1
     await desk.move(expired, "deadline_at", timedelta(hours=1))
+
+
+async def test_what_is_settled_follows_from_health_and_for_some_from_status(
+    desk: OrderDesk,
+) -> None:
+    await tell_every_story(desk)
+
+    rows = await desk.rows("SELECT saga, status, settled_at FROM orders")
+
+    assert {row["saga"] for row in rows} == set(Health)
+    assert all((row["settled_at"] is None) == (row["saga"] in UNDER_WAY) for row in rows)
+    assert all(row["settled_at"] is None for row in rows if row["status"] in UNSETTLED)
 
 
 async def tell_of_refunds(desk: OrderDesk, order_id: UUID) -> None:

@@ -68,6 +68,12 @@ CLOSED = frozenset({Status.REJECTED, Status.EXPIRED, Status.CANCELLING, Status.C
 
 FULFILLED = frozenset({Status.COMPLETED, Status.SHIPPED, Status.DELIVERED})
 
+UNSETTLED = OPEN | {Status.CONFIRMED, Status.CANCELLING}
+"""An order with such a status is not settled, whatever its saga's health."""
+
+UNDER_WAY = frozenset({Health.RUNNING, Health.WAITING, Health.COMPENSATING, Health.STUCK})
+"""An order is settled once its saga's health is none of these."""
+
 CANCELLABLE = OPEN | {Status.CONFIRMED, Status.COMPLETED}
 """Not after shipping: then it is a refund."""
 

@@ -8,9 +8,11 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
+from common import searching
 from common.database import Transaction
 
-from order_service.domain import Order
+from order_service.domain import Health, Order, Status
+from order_service.domain.order import UNDER_WAY, UNSETTLED
 from order_service.store.orders import order_of
 
 Row = asyncpg.Record
@@ -20,8 +22,20 @@ Row = asyncpg.Record
 class SagaFilter:
     """Which sagas of a list are meant."""
 
-    health: str | None = None
-    status: str | None = None
+    health: Health | None = None
+    status: Status | None = None
+
+
+LIST_SAGAS = """
+    SELECT * FROM orders
+     WHERE ($1::text IS NULL OR saga = $1)
+       AND ($2::text IS NULL OR status = $2)
+       -- Follows from the two above; said so that the index of the few open orders is used.
+       AND (NOT $3::boolean OR settled_at IS NULL)
+       AND ($4::timestamptz IS NULL OR (created_at, order_id) < ($4, $5::uuid))
+     ORDER BY created_at DESC, order_id DESC
+     LIMIT $6
+"""
 
 
 async def find_saga(tx: Transaction, order_id: UUID) -> Order | None:
@@ -34,23 +48,14 @@ async def list_sagas(
     tx: Transaction, wanted: SagaFilter, *, after: tuple[datetime, UUID] | None, limit: int
 ) -> list[Order]:
     """Read a page of sagas, newest order first, from just past the last one shown."""
-    created_at, order_id = after or (None, None)
-    rows = await tx.fetch(
-        """
-        SELECT * FROM orders
-         WHERE ($1::text IS NULL OR saga = $1)
-           AND ($2::text IS NULL OR status = $2)
-           AND ($3::timestamptz IS NULL OR (created_at, order_id) < ($3, $4::uuid))
-         ORDER BY created_at DESC, order_id DESC
-         LIMIT $5
-        """,
-        wanted.health,
-        wanted.status,
-        created_at,
-        order_id,
-        limit,
-    )
+    await searching.plan_afresh(tx)
+    rows = await tx.fetch(LIST_SAGAS, *filters_of(wanted), *(after or (None, None)), limit)
     return [order_of(row) for row in rows]
+
+
+def filters_of(wanted: SagaFilter) -> tuple[object, ...]:
+    unsettled = wanted.health in UNDER_WAY or wanted.status in UNSETTLED
+    return (wanted.health, wanted.status, unsettled)
 
 
 async def list_history(tx: Transaction, order_id: UUID) -> Sequence[Row]:
