@@ -19,7 +19,10 @@ router = Router(tags=["products"])
 class ProductQuery(PageQuery):
     """Which products to list."""
 
-    q: Annotated[Text | None, Field(description="looked for in SKU and name")] = None
+    q: Annotated[
+        Text | None,
+        Field(description="in SKU or name; one or two letters: at the beginning of a word"),
+    ] = None
 
 
 @router.get("/products")
