@@ -10,12 +10,13 @@ import till
 from aiokafka import AIOKafkaConsumer
 from common.consumer import Consumer
 from common.database import Database
+from common.partitions import Partitions
 from common.settings import KafkaSettings, PostgresSettings
 from pydantic import SecretStr
 from typing_extensions import override
 
 
-class Paused(Consumer[till.Till]):
+class Paused(Partitions):
     """Consumes nothing, as aiokafka may after a restart of the broker."""
 
     @override
@@ -24,7 +25,7 @@ class Paused(Consumer[till.Till]):
         client.pause(*client.assignment())
 
 
-class WithoutFetcher(Consumer[till.Till]):
+class WithoutFetcher(Partitions):
     """Consumes nothing, as aiokafka does once its fetcher met an error that it doesn't expect."""
 
     @override
@@ -44,8 +45,10 @@ async def main(kind: str, dsn: str, bootstrap: str, prefix: str) -> None:
         consumer_watchdog=timedelta(seconds=1),
     )
     database = Database(settings, name="till")
+    till_consumer = Consumer(till.subscription(), database=database, kafka=kafka)
     stuck = {"paused": Paused, "without fetcher": WithoutFetcher}[kind]
-    await stuck(till.subscription(), database=database, kafka=kafka).run(asyncio.Event())
+    till_consumer.partitions = stuck(till_consumer._offsets, database=database, topic_prefix=prefix)
+    await till_consumer.run(asyncio.Event())
 
 
 if __name__ == "__main__":

@@ -362,7 +362,7 @@ async def test_a_restored_database_is_not_read_past_and_the_rest_flows(
     restored = till_consumer(database, topics)
     async with running(restored):
         await produce(topics, [till.record(uuid7())])
-        await eventually(lambda: restored.withheld == 1)
+        await eventually(lambda: len(restored.partitions.withheld) == 1)
         other = till.record(uuid7())
         producer = AIOKafkaProducer(bootstrap_servers=topics.bootstrap)
         await producer.start()
@@ -377,7 +377,7 @@ async def test_a_restored_database_is_not_read_past_and_the_rest_flows(
             async with running(till_consumer(database, topics)):
                 await eventually(lambda: len(restored._client.assignment()) < 3)
             await eventually(lambda: len(restored._client.assignment()) == 3)
-        await eventually(lambda: len(restored.admitted) == 2)
+        await eventually(lambda: len(restored.partitions.readable) == 2)
         await producer.send_and_wait(topic, b"", None, partition=1)
         await eventually(lambda: three_in(admin))
         await producer.stop()

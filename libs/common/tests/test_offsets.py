@@ -109,12 +109,3 @@ async def test_what_is_handled_meanwhile_is_committed_next(group: Group) -> None
     await offsets.commit()
 
     assert group.committed == {FIRST: 8}
-
-
-async def test_the_next_owner_is_told_where_to_begin(group: Group) -> None:
-    offsets = following(group)
-
-    offsets.note([record(6)])
-    await offsets.on_partitions_revoked({FIRST, SECOND})
-
-    assert group.committed == {FIRST: 7}

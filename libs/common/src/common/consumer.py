@@ -23,7 +23,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
-from common import halts, inbox, parked, telemetry, unpacking
+from common import halts, parked, telemetry, unpacking
 from common.broker import client_options
 from common.database import Database
 from common.dead_letter import Record
@@ -33,6 +33,7 @@ from common.errors import Contended, Flood, Unavailable
 from common.message import State
 from common.offsets import Offsets
 from common.parked import Patience
+from common.partitions import Partitions
 from common.settings import KafkaSettings
 from common.shell import Shell
 
@@ -71,7 +72,7 @@ class _Records(AIOKafkaConsumer):
     ) -> _Polled:
         """Poll; partitions of which this database knows less than the group are never read."""
         try:
-            await self.owner.admit(self)
+            await self.owner.partitions.admit(self)
         except (Unavailable, Contended) as error:
             _log.warning("partitions wait for the database", reason=str(error))
             await asyncio.sleep(_POLL_MS / 1000)
@@ -83,7 +84,8 @@ class _Records(AIOKafkaConsumer):
         )
         # Before the next await: taking these records has the fetcher ask for the next.
         self.gather(self.owner.gather_for if polled else 0.0)
-        for partition in polled.keys() - self.owner.admitted:  # a rebalance came in between
+        # A rebalance came in between:
+        for partition in polled.keys() - self.owner.partitions.readable:
             self.seek(partition, polled.pop(partition)[0].offset)
         return polled
 
@@ -117,10 +119,11 @@ class Consumer(Generic[S]):
         self.kafka = kafka
         self._stop = asyncio.Event()
         self._hand = asyncio.Lock()
-        self._admitted: frozenset[TopicPartition] = frozenset()
-        self._withheld: set[TopicPartition] = set()
         self._measured: set[TopicPartition] = set()
         self._offsets = Offsets(kafka.topic_prefix)
+        self.partitions = Partitions(
+            self._offsets, database=database, topic_prefix=kafka.topic_prefix
+        )
         self.gather_for = 0.0
         """Seconds for which the broker gathers the next batch."""
         self._last_record = self._behind_since = time.monotonic()
@@ -188,7 +191,7 @@ class Consumer(Generic[S]):
             batch_timeout_ms=_BATCH_TIMEOUT_MS,
             max_records=self.kafka.consumer_max_records,
             partition_assignment_strategy=(RangePartitionAssignor,),
-            listener=self._offsets,
+            listener=self.partitions,
             session_timeout_ms=int(self.kafka.consumer_session_timeout.total_seconds() * 1000),
             max_poll_interval_ms=_A_DAY_MS,
             parser=_untouched_message,
@@ -233,41 +236,6 @@ class Consumer(Generic[S]):
             os._exit(1)
         telemetry.BATCH_SIZE.observe(len(batch))
         telemetry.BATCH_DURATION.observe(time.monotonic() - began)
-
-    async def admit(self, client: AIOKafkaConsumer) -> None:
-        """Withhold new partitions whose offset is ahead of this database: it was restored."""
-        assigned = client.assignment()
-        new = assigned - self._admitted
-        self._withheld &= assigned
-        client.pause(*self._withheld)  # again each time: a rebalance forgets it
-        if not new:
-            self._admitted = frozenset(assigned)
-            return
-        async with self._database.transaction() as tx:
-            known = await inbox.positions(tx)
-        for partition in new:
-            committed = await client.committed(partition) or 0
-            stands = known.get(self._logical(partition), 0)
-            self._offsets.next[partition] = stands
-            if committed > stands:
-                _log.error(
-                    "the database is behind the group's offset: partition not read, run rewind",
-                    topic=partition.topic,
-                    partition=partition.partition,
-                    lag=committed - stands,
-                )
-                self._withheld.add(partition)
-                client.pause(partition)
-        self._admitted = frozenset(assigned)
-        telemetry.CONSUMER_WITHHELD.set(len(self._withheld))
-
-    def _logical(self, partition: TopicPartition) -> tuple[str, int]:
-        return partition.topic.removeprefix(self.kafka.topic_prefix), partition.partition
-
-    @property
-    def admitted(self) -> frozenset[TopicPartition]:
-        """Name the partitions that may be read."""
-        return self._admitted - self._withheld
 
     async def halt(self, reason: str) -> None:
         """Stop for an operator, in a row: a restart must not run into the same flood."""
@@ -330,7 +298,7 @@ class Consumer(Generic[S]):
         `AIOKafkaConsumer.position()` waits for its fetcher, which may be what is stuck.
         """
         client = self._client
-        readable = (client.assignment() & self.admitted) if client else set()
+        readable = (client.assignment() & self.partitions.readable) if client else set()
         for lost in self._measured - readable:
             telemetry.CONSUMER_LAG.remove(lost.topic, lost.partition)
         self._measured = readable
@@ -344,11 +312,6 @@ class Consumer(Generic[S]):
             telemetry.CONSUMER_LAG.labels(partition.topic, partition.partition).set(lag)
             total += lag
         return total
-
-    @property
-    def withheld(self) -> int:
-        """Count the partitions that are not read because the database is behind them."""
-        return len(self._withheld)
 
 
 def _security(options: dict[str, Any]) -> BaseSecurity | None:

@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
-from typing_extensions import override
 
 from common import telemetry
 from common.dead_letter import Record
@@ -23,7 +21,7 @@ _ANSWER = 3.0
 _log = telemetry.get_logger()
 
 
-class Offsets(ConsumerRebalanceListener):
+class Offsets:
     """Says in Kafka what is handled, so that whoever reads on need not ask the inbox for much."""
 
     def __init__(self, topic_prefix: str) -> None:
@@ -64,12 +62,3 @@ class Offsets(ConsumerRebalanceListener):
             _log.warning("offsets not committed", reason=type(error).__name__)
             self._moved.update(offsets)
         failpoint("consumer.committed")
-
-    @override
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Tell the next owner where to begin."""
-        await self.commit()
-
-    @override
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Do nothing: a partition is admitted when it is first polled."""
