@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,11 +15,13 @@ from uuid import UUID
 
 import asyncpg
 import httpx2
+import prometheus_client
 import pytest
 import till
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+from common import unpacking
 from common.consumer import Consumer, _Records
 from common.database import Database
 from common.dead_letter import Record
@@ -63,7 +66,9 @@ def name_of(raw: bytes) -> Name:
     return name
 
 
-async def produce(topics: Topics, records: Sequence[Record], timestamp: int | None = None) -> None:
+async def produce(
+    topics: Topics, records: Sequence[Record], timestamp: int | None = None, partition: int = 0
+) -> None:
     """Send all in one batch to one partition, names and values to the byte."""
     producer = AIOKafkaProducer(bootstrap_servers=topics.bootstrap)
     await producer.start()
@@ -74,7 +79,7 @@ async def produce(topics: Topics, records: Sequence[Record], timestamp: int | No
         headers = [(name_of(name), value) for name, value in each.headers]
         batch.append(timestamp=timestamp, key=each.key, value=each.value, headers=headers)
     batch.close()
-    await (await producer.send_batch(batch, topics.name("orders.v1"), partition=0))
+    await (await producer.send_batch(batch, topics.name("orders.v1"), partition=partition))
     await producer.stop()
 
 
@@ -197,6 +202,54 @@ async def test_a_poison_record_ends_alone_in_the_dead_letter_topic(
     assert dict(letter.headers)["kafka_dlt-original-offset"] == b"2"
 
 
+def spoil(order: UUID, monkeypatch: pytest.MonkeyPatch) -> type[unpacking.ForgivingRecords]:
+    """Have a wire that turns a batch's bytes while its `spoils` is set; it is read last."""
+
+    class Wire(unpacking.ForgivingRecords):
+        spoils = True
+
+        def __init__(self, data: bytes) -> None:
+            name = str(order).encode()
+            super().__init__(data.replace(name, name[::-1]) if self.spoils else data)
+
+    for module, changed in ((unpacking, "ForgivingRecords"), (fetcher, "MemoryRecords")):
+        monkeypatch.setattr(module, changed, Wire)
+    monkeypatch.setattr(random, "shuffle", list.sort)  # aiokafka's order of partitions
+    return Wire
+
+
+async def test_a_batch_that_cannot_be_unpacked_holds_up_its_partition_alone_and_loses_nothing(
+    database: Database, admin: Admin, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoilt = uuid7()
+    wire: Any = spoil(spoilt, monkeypatch)
+    for partition in range(3):
+        await produce(topics, [till.record(uuid7()) for _ in range(3)], partition=partition)
+    await produce(topics, [till.record(uuid7()), till.record(spoilt)], partition=2)
+    await produce(topics, [till.record(uuid7())], partition=2)
+    consumer = till_consumer(database, topics)
+
+    async def counted(orders: int) -> bool:
+        return await admin.fetchval(COUNTED) == orders
+
+    async with running(consumer):
+        await eventually(lambda: counted(9))
+        await produce(topics, [till.record(uuid7())])
+        await eventually(lambda: counted(10))
+        await eventually(lambda: withheld() == 1)
+        assert await admin.fetchval(PLACE.replace("= 0", "= 2")) == 3
+
+        wire.spoils = False
+        await eventually(lambda: counted(13))
+        await eventually(lambda: withheld() == 0)
+
+    assert await admin.fetchval(PLACE.replace("= 0", "= 2")) == 6
+
+
+def withheld() -> float | None:
+    return prometheus_client.REGISTRY.get_sample_value("pedido_consumer_withheld_partitions")
+
+
 async def test_an_unknown_schema_waits_and_its_neighbours_do_not(
     database: Database, admin: Admin, topics: Topics
 ) -> None:
@@ -225,7 +278,7 @@ async def test_another_topics_type_is_ignored(
 
 
 def test_aiokafka_reads_for_each_fetch_how_long_it_may_take() -> None:
-    read = set(Fetcher._get_actions_per_node.__code__.co_names)
+    read = set(fetcher.Fetcher._get_actions_per_node.__code__.co_names)
 
     assert {"_fetch_min_bytes", "_fetch_max_wait_ms"} <= read
 

@@ -1,10 +1,13 @@
-"""What a poll gives is put into an order before it is handled."""
+"""What a poll gives is unpacked as far as it can be, and put into an order before it is handled."""
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import ConsumerRecord
 from common import unpacking
 
@@ -48,3 +51,47 @@ def test_a_header_name_as_long_as_a_record_is_not_remembered() -> None:
     assert (len(long.headers[0][0]), remembered().currsize) == (100_000, before)
     unpacking.record_of(consumed("orders.v1", 1, 0, "a name of its own"), "")
     assert remembered().currsize == before + 1
+
+
+def batch(offset: int, kind: int) -> bytes:
+    """Build a batch of two records."""
+    builder = DefaultRecordBatchBuilder(2, kind, 0, -1, -1, 0, 10_000)
+    for place in range(2):
+        builder.append(place, timestamp=1, key=b"k", value=b"v" * 99, headers=[])
+    return struct.pack(">q", offset) + bytes(builder.build())[8:]
+
+
+CODECS = {"none": 0, "gzip": 1, "zstd": 4}
+HEADER = 61
+"""Bytes of a batch before its records."""
+
+
+def readable(data: bytes, offset: int, *, checked: bool = True) -> unpacking.ReadableRecords:
+    """Unpack what a fetch from that offset gave."""
+    partition = TopicPartition("orders.v1", 0)
+    batches = unpacking.ForgivingRecords(data)
+    return unpacking.ReadableRecords(partition, batches, [], offset, None, None, checked, 0)
+
+
+@pytest.mark.parametrize("checked", [True, False], ids=["checksum", "no checksum"])
+@pytest.mark.parametrize("kind", CODECS.values(), ids=CODECS)
+def test_a_batch_that_cannot_be_unpacked_ends_what_is_read_and_the_position_stays(
+    kind: int, *, checked: bool
+) -> None:
+    bad = bytearray(batch(2, kind))
+    bad[HEADER:] = b"\xff" * len(bad[HEADER:])
+
+    records = readable(batch(0, kind) + bytes(bad) + batch(4, kind), 0, checked=checked)
+
+    assert [each.offset for each in records] == [0, 1, 2]
+    assert records.next_fetch_offset == 2
+
+
+def test_what_cannot_be_unpacked_is_told_by_its_place_and_its_error() -> None:
+    bad = bytearray(batch(7, CODECS["none"]))
+    bad[-1] ^= 1
+
+    (rest,) = readable(bytes(bad), 7)
+
+    assert rest.offset == 7
+    assert "Invalid CRC" in str(rest.error)

@@ -62,7 +62,7 @@ _log = telemetry.get_logger()
 
 
 class _Records(AIOKafkaConsumer):
-    """aiokafka's consumer, that reads no partition which its owner has not admitted."""
+    """aiokafka's consumer, that reads no partition which its owner withholds."""
 
     owner: Consumer[Any]
     _gathering_ms = 0
@@ -70,23 +70,28 @@ class _Records(AIOKafkaConsumer):
     async def getmany(
         self, *_: TopicPartition, timeout_ms: int = 0, max_records: int = 1
     ) -> _Polled:
-        """Poll; partitions of which this database knows less than the group are never read."""
+        """Poll; FastStream, which has no logger, would be silent about what can't be polled."""
+        partitions, gathering = self.owner.partitions, self._gathering_ms
         try:
-            await self.owner.partitions.admit(self)
+            await partitions.admit(self)
+            polled: _Polled = await super().getmany(
+                timeout_ms=max(timeout_ms, 2 * gathering if gathering else _POLL_MS),
+                max_records=max_records,
+            )
         except (Unavailable, Contended) as error:
             _log.warning("partitions wait for the database", reason=str(error))
             await asyncio.sleep(_POLL_MS / 1000)
             return {}
-        gathering = self._gathering_ms
-        polled: _Polled = await super().getmany(
-            timeout_ms=max(timeout_ms, 2 * gathering if gathering else _POLL_MS),
-            max_records=max_records,
-        )
+        except KafkaError as error:
+            _log.warning("can't poll", reason=repr(error))
+            raise
         # Before the next await: taking these records has the fetcher ask for the next.
         self.gather(self.owner.gather_for if polled else 0.0)
-        # A rebalance came in between:
-        for partition in polled.keys() - self.owner.partitions.readable:
+        for partition in polled.keys() - partitions.readable:  # a rebalance came in between
             self.seek(partition, polled.pop(partition)[0].offset)
+        for partition, records in polled.items():
+            if isinstance(records[-1], unpacking.Unreadable):
+                partitions.set_aside(self, partition, records.pop())
         return polled
 
     def gather(self, seconds: float) -> None:
@@ -284,6 +289,8 @@ class Consumer(Generic[S]):
         except (Unavailable, Contended, KafkaError, OSError) as error:
             _log.warning("can't look at lag or halts", reason=type(error).__name__)
             return
+        if self._client:
+            self.partitions.try_again(self._client)
         busy = self._hand.locked() or self.halted is not None
         if not lag or busy or self._last_record > self._behind_since:
             self._behind_since = now  # lag of this moment is no sign, however long it was quiet

@@ -1,6 +1,7 @@
-"""Which of the group's partitions are read: none of which the database knows less than the group.
+"""Which of the group's partitions are read: what must not be, or can't be, holds up no other.
 
-Such a database was restored from before, and every event between would be skipped in silence.
+Where the database knows less than the group it was restored from before, and every event between
+would be skipped in silence; where a batch can't be unpacked, skipping it would lose it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing_extensions import override
 from common import inbox, telemetry
 from common.database import Database
 from common.offsets import Offsets
+from common.unpacking import Unreadable
 
 _log = telemetry.get_logger()
 
@@ -27,6 +29,7 @@ class Partitions(ConsumerRebalanceListener):
         self._database = database
         self._prefix = topic_prefix
         self._admitted: frozenset[TopicPartition] = frozenset()
+        self._unreadable: set[TopicPartition] = set()
 
     @property
     def readable(self) -> frozenset[TopicPartition]:
@@ -59,6 +62,28 @@ class Partitions(ConsumerRebalanceListener):
                 client.pause(partition)
         self._admitted = frozenset(assigned)
         telemetry.CONSUMER_WITHHELD.set(len(self.withheld))
+
+    def set_aside(
+        self, client: AIOKafkaConsumer, partition: TopicPartition, rest: Unreadable
+    ) -> None:
+        """Withhold a partition whose next batch can't be unpacked, until the next try."""
+        _log.error(
+            "a batch can't be unpacked: partition not read",
+            topic=partition.topic,
+            partition=partition.partition,
+            offset=rest.offset,
+            error=repr(rest.error),
+        )
+        self._unreadable.add(partition)
+        self.withheld.add(partition)
+        client.pause(partition)
+
+    def try_again(self, client: AIOKafkaConsumer) -> None:
+        """Read on where a batch could not be unpacked: it may have been spoilt on its way only."""
+        telemetry.CONSUMER_WITHHELD.set(len(self.withheld))
+        client.resume(*(self._unreadable & client.assignment()))
+        self.withheld -= self._unreadable
+        self._unreadable.clear()
 
     def _logical(self, partition: TopicPartition) -> tuple[str, int]:
         return partition.topic.removeprefix(self._prefix), partition.partition

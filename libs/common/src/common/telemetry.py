@@ -247,7 +247,7 @@ BATCH_SIZE = _histogram("consumer_batch_size", "Records of one transaction", buc
 BATCH_DURATION = _histogram("consumer_processing_seconds", "From poll to the database's commit")
 EVENT_AGE = _histogram("consumer_event_age_seconds", "Age of an event when handled", buckets=_SLOW)
 CONSUMER_LAG = _gauge("consumer_lag_records", "Records not yet taken", "topic", "partition")
-CONSUMER_WITHHELD = _gauge("consumer_withheld_partitions", "Not read: the database is behind them")
+CONSUMER_WITHHELD = _gauge("consumer_withheld_partitions", "Not read: see what is logged")
 CONSUMER_HALTED = _gauge("consumer_halted", "1 while an operator must resume the consumer")
 DEAD_LETTERS = _counter("dlt_messages_total", "Copied to the dead-letter topic", "reason")
 PARKED_KEYS = _gauge("parked_keys", "Keys that wait behind a failed message")

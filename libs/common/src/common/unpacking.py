@@ -2,7 +2,8 @@
 
 At such a name aiokafka 0.14 raises, and again at every later offset of the same producer batch,
 since the broker returns whole batches: seeking past the one record would lose its good neighbours.
-A compressed batch it unpacks whole, however much that is.
+A compressed batch it unpacks whole, however much that is. What nobody can unpack ends its own
+partition's records, where aiokafka would lose those that it has drained from others.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _LENGTH = struct.Struct(">qi")
 def forgive() -> None:
     """Have every consumer of this process unpack what aiokafka alone would not."""
     cast("Any", fetcher).MemoryRecords = ForgivingRecords
+    cast("Any", fetcher).PartitionRecords = ReadableRecords
     for module in (_compiled, _plain):
         for name, bounded in inflating.DECODERS.items():
             setattr(module, name, bounded)
@@ -154,6 +156,27 @@ class _Record(NamedTuple):
     key: None = None
     headers: tuple[tuple[str, bytes], ...] = ()
     checksum: None = None
+
+
+class Unreadable(NamedTuple):
+    """Stands after a partition's last record, where what follows can't be unpacked."""
+
+    offset: int
+    error: Exception
+
+
+class ReadableRecords(fetcher.PartitionRecords):
+    """A partition's records up to what can't be unpacked; its position stays there.
+
+    aiokafka's own raise there, out of a poll that has moved the positions of other partitions.
+    """
+
+    @override
+    def _unpack_records(self) -> Iterator[Any]:
+        try:
+            yield from super()._unpack_records()
+        except Exception as error:
+            yield Unreadable(self.next_fetch_offset, error)
 
 
 def _forgiving(data: memoryview) -> Iterator[Any]:
