@@ -250,6 +250,26 @@ def withheld() -> float | None:
     return prometheus_client.REGISTRY.get_sample_value("pedido_consumer_withheld_partitions")
 
 
+async def test_a_stop_under_load_does_not_wait_for_the_next_batch(
+    database: Database, admin: Admin, topics: Topics
+) -> None:
+    stop, consumer = asyncio.Event(), till_consumer(database, topics, consumer_max_records=1)
+    await produce(topics, [till.record(uuid7()) for _ in range(3)])
+
+    run = asyncio.create_task(consumer.run(stop))
+    async with consumer._hand:
+        await eventually(lambda: waiting_for(consumer) == 1)  # a batch
+        stop.set()
+        await eventually(lambda: waiting_for(consumer) == 2)  # and then who stops it
+    await asyncio.wait_for(run, 5)
+
+    assert await admin.fetchval("SELECT count(*) FROM till") == 0
+
+
+def waiting_for(consumer: Consumer[till.Till]) -> int:
+    return len(consumer._hand._waiters or ())
+
+
 async def test_an_unknown_schema_waits_and_its_neighbours_do_not(
     database: Database, admin: Admin, topics: Topics
 ) -> None:

@@ -215,9 +215,10 @@ class Consumer(Generic[S]):
 
     async def _on_batch(self, records: Sequence[ConsumerRecord[Any, Any]]) -> None:
         """Handle one poll. Never raises: FastStream would poll on, past the failed batch."""
-        client = self._client
+        if self._stop.is_set():
+            return  # whoever stops us has the hand, and waits until this batch is through
         async with self._hand:
-            if self._stop.is_set() or client is None:
+            if self._stop.is_set():
                 return
             await self._resumed()
             began = self._last_record = time.monotonic()
