@@ -202,6 +202,32 @@ async def test_a_row_that_cannot_be_saved_is_found_by_halving(
     assert await admin.fetchval("SELECT key FROM parked") == str(full).encode()
 
 
+IMPATIENT = """
+DO $$ BEGIN
+    EXECUTE format('ALTER ROLE inventory_app IN DATABASE %I SET lock_timeout = %L',
+                   current_database(), '50ms');
+END $$
+"""
+
+
+async def test_a_lock_on_the_inbox_is_waited_for(
+    database: Database, admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await admin.execute(IMPATIENT)
+    held = admin.transaction()
+    await held.start()
+    await admin.execute("LOCK TABLE inbox")
+
+    async def let_go(*_: object) -> None:
+        await held.rollback()
+
+    monkeypatch.setattr("common.shell.pause", let_go)
+    await handle(till.shell(database), till.record(uuid7()))
+
+    assert await admin.fetchval("SELECT count(*) FROM till WHERE n = 1") == 1
+    assert await admin.fetchval("SELECT count(*) FROM parked") == 0
+
+
 async def test_nothing_is_taken_when_the_process_dies_after_the_claim(
     database: Database, admin: Admin
 ) -> None:

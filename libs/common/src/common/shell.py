@@ -2,7 +2,8 @@
 
 A batch ends in one of these ways, and the caller moves its offsets only after the first:
 committed; halved and tried again (load or save failed, or others held the rows); waited for
-(the database is away). One message that fails in its own decision is parked, its neighbours go on.
+(the database is away, or others hold the inbox itself). One message that fails in its own decision
+is parked, its neighbours go on.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class Shell(Generic[S]):
         while not stop.is_set():
             try:
                 await self._all(records)
-            except Unavailable as away:
-                _log.warning("waiting for the database", reason=str(away))
+            except (Unavailable, Contended) as error:  # contended even for one record, set aside
+                _log.warning("waiting for the database", reason=str(error))
                 await pause(stop, wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
             else:
