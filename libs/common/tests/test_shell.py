@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -11,9 +13,10 @@ import asyncpg
 import prometheus_client
 import pytest
 import till
-from common.database import Database
+from common.database import Database, Transaction
 from common.errors import Flood
-from common.message import Outcome, Stale, uuid7
+from common.message import Outcome, Received, Stale, uuid7
+from common.shell import _CUT_OFF
 
 Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -200,6 +203,36 @@ async def test_a_row_that_cannot_be_saved_is_found_by_halving(
 
     assert await admin.fetchval("SELECT count(*) FROM till WHERE n = 1") == 7
     assert await admin.fetchval("SELECT key FROM parked") == str(full).encode()
+
+
+async def test_a_row_that_takes_too_long_is_found_by_halving(
+    database: Database, admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = uuid7()
+
+    async def load(tx: Transaction, messages: Sequence[Received]) -> till.Till:
+        if str(slow).encode() in {message.key for message in messages}:
+            for timeout in ("0", "100ms"):  # a clock that runs is not set anew
+                await tx.execute(f"SET LOCAL transaction_timeout = '{timeout}'")
+            await tx.execute("SELECT pg_sleep(10)")
+        return await till.load(tx, messages)
+
+    monkeypatch.setattr("common.shell._CUT_OFF", 0.1)
+    subscription = replace(till.subscription(), load=load)
+    batch = [till.record(order, offset=n) for n, order in enumerate((uuid7(), uuid7(), slow))]
+    async with asyncio.timeout(10):
+        await handle(till.Shell(subscription, database=database), *batch)
+
+    assert await admin.fetchval("SELECT count(*) FROM till WHERE n = 1") == 2
+    assert await admin.fetchval("SELECT key FROM parked") == str(slow).encode()
+
+
+async def test_a_transaction_is_cut_off_when_the_shell_thinks_it_is(database: Database) -> None:
+    (role,) = await database.fetch(
+        "SELECT extract(epoch FROM current_setting('transaction_timeout')::interval) AS seconds"
+    )
+
+    assert role["seconds"] == _CUT_OFF
 
 
 IMPATIENT = """

@@ -1,14 +1,15 @@
 """Take, load, fold, save: how every batch of messages becomes one transaction.
 
 A batch ends in one of these ways, and the caller moves its offsets only after the first:
-committed; halved and tried again (load or save failed, or others held the rows); waited for
-(the database is away, or others hold the inbox itself). One message that fails in its own decision
-is parked, its neighbours go on.
+committed; halved and tried again (load or save failed or took too long, or others held the rows);
+waited for (the database is away, or others hold the inbox itself). One message that fails in its
+own decision is parked, its neighbours go on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
@@ -28,6 +29,9 @@ S = TypeVar("S", bound=State)
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 """Seconds between tries while the database is away: soon at first, never a storm at its return."""
+_CUT_OFF = 30.0
+"""Seconds after which PostgreSQL ends a transaction by its transaction_timeout, and the connection
+with it. The driver then says that this was lost, not why."""
 
 _log = telemetry.get_logger()
 
@@ -58,11 +62,12 @@ class Shell(Generic[S]):
         return False
 
     async def _all(self, records: Sequence[Record]) -> None:
+        began = time.monotonic()
         try:
             await self._once(records)
-        except Unavailable:
-            raise
         except Exception as error:  # load or save failed: find out for whom, first half first
+            if isinstance(error, Unavailable) and time.monotonic() - began < _CUT_OFF:
+                raise
             if len(records) == 1:
                 await self._park_alone(records[0], error)
                 return
