@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -14,6 +15,7 @@ from common.offsets import Offsets
 from common.partitions import Partitions
 
 if TYPE_CHECKING:
+    import asyncpg
     from aiokafka import AIOKafkaConsumer
     from common.database import Database
     from common.dead_letter import Record
@@ -30,6 +32,8 @@ class Group:
     owned: set[TopicPartition] = field(default_factory=lambda: {FIRST, SECOND})
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
     paused: set[TopicPartition] = field(default_factory=set)
+    asked: Callable[[], Awaitable[None]] | None = None
+    """What happens while somebody asks for the offsets, the first time."""
 
     def assignment(self) -> set[TopicPartition]:
         return self.owned
@@ -39,6 +43,9 @@ class Group:
         self.paused.update(partitions)
 
     async def committed(self, partition: TopicPartition) -> int | None:
+        asked, self.asked = self.asked, None
+        if asked is not None:
+            await asked()
         return self.offsets.get(partition)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -53,6 +60,31 @@ def partitions_of(group: Group, database: Database) -> tuple[Partitions, Offsets
     offsets = Offsets("t.")
     offsets.client = cast("AIOKafkaConsumer", group)
     return Partitions(offsets, database=database, topic_prefix="t."), offsets
+
+
+async def read_up_to(offset: int, group: Group, admin: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Have another process handle the first partition so far, and say so."""
+    await admin.execute(
+        """
+        INSERT INTO positions (topic, "partition", next_offset) VALUES ('orders.v1', 0, $1)
+            ON CONFLICT (topic, "partition") DO UPDATE SET next_offset = excluded.next_offset
+        """,
+        offset,
+    )
+    group.offsets[FIRST] = offset
+
+
+async def test_a_former_owner_may_read_on_while_its_partition_is_looked_at(
+    database: Database, admin: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    group = Group(owned={FIRST})
+    partitions, offsets = partitions_of(group, database)
+
+    group.asked = partial(read_up_to, 7, group, admin)
+    await partitions.admit(cast("AIOKafkaConsumer", group))
+
+    assert partitions.readable == {FIRST}
+    assert offsets.next == {FIRST: 7}
 
 
 async def test_the_next_owner_is_told_where_to_begin(database: Database) -> None:

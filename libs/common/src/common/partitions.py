@@ -6,6 +6,7 @@ would be skipped in silence; where a batch can't be unpacked, skipping it would 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -45,13 +46,14 @@ class Partitions(ConsumerRebalanceListener):
         if not new:
             self._admitted = frozenset(assigned)
             return
+        # Before the positions, which a former owner moves before the offsets.
+        offsets = await asyncio.gather(*(client.committed(partition) for partition in new))
         async with self._database.transaction() as tx:
             known = await inbox.positions(tx)
-        for partition in new:
-            committed = await client.committed(partition) or 0
+        for partition, committed in zip(new, offsets, strict=True):
             stands = known.get(self._logical(partition), 0)
             self._offsets.next[partition] = stands
-            if committed > stands:
+            if committed and committed > stands:
                 _log.error(
                     "the database is behind the group's offset: partition not read, run rewind",
                     topic=partition.topic,
