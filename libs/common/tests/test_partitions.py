@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 from common.message import uuid7
 from common.offsets import Offsets
 from common.partitions import Partitions
+from common.unpacking import Unreadable
 
 if TYPE_CHECKING:
     import asyncpg
@@ -41,6 +42,9 @@ class Group:
     def pause(self, *partitions: TopicPartition) -> None:
         assert self.owned.issuperset(partitions)
         self.paused.update(partitions)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        self.paused.difference_update(partitions)
 
     async def committed(self, partition: TopicPartition) -> int | None:
         asked, self.asked = self.asked, None
@@ -85,6 +89,79 @@ async def test_a_former_owner_may_read_on_while_its_partition_is_looked_at(
 
     assert partitions.readable == {FIRST}
     assert offsets.next == {FIRST: 7}
+
+
+async def test_a_partition_that_was_lost_and_regained_between_two_polls_is_looked_at_anew(
+    database: Database, admin: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    group = Group()
+    partitions, offsets = partitions_of(group, database)
+    await read_up_to(3, group, admin)
+    await partitions.admit(cast("AIOKafkaConsumer", group))
+    assert offsets.next == {FIRST: 3, SECOND: 0}
+
+    await partitions.on_partitions_revoked({FIRST, SECOND})
+    await read_up_to(9, group, admin)
+    partitions.on_partitions_assigned({FIRST, SECOND})
+    assert partitions.readable == set()
+    await partitions.admit(cast("AIOKafkaConsumer", group))
+
+    assert partitions.readable == {FIRST, SECOND}
+    assert offsets.next == {FIRST: 9, SECOND: 0}
+
+
+async def test_a_partition_that_was_lost_and_regained_while_it_is_looked_at_waits_for_the_next_poll(
+    database: Database, admin: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    group = Group()
+    partitions, offsets = partitions_of(group, database)
+
+    async def rebalance() -> None:
+        partitions.on_partitions_assigned({FIRST, SECOND})
+
+    group.asked = rebalance
+    await partitions.admit(cast("AIOKafkaConsumer", group))
+    assert partitions.readable == set()
+    await read_up_to(9, group, admin)
+    await partitions.admit(cast("AIOKafkaConsumer", group))
+
+    assert partitions.readable == {FIRST, SECOND}
+    assert offsets.next == {FIRST: 9, SECOND: 0}
+
+
+async def test_a_partition_that_the_database_is_behind_is_withheld_until_it_is_not(
+    database: Database, admin: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    group = Group(offsets={FIRST: 5})
+    partitions, _ = partitions_of(group, database)
+    await partitions.admit(cast("AIOKafkaConsumer", group))
+    assert (partitions.readable, group.paused) == ({SECOND}, {FIRST})
+
+    await read_up_to(5, group, admin)
+    group.paused.clear()
+    partitions.on_partitions_assigned({FIRST, SECOND})
+    await partitions.admit(cast("AIOKafkaConsumer", group))
+
+    assert (partitions.readable, group.paused) == ({FIRST, SECOND}, set())
+
+
+async def test_a_batch_that_cannot_be_unpacked_is_tried_again_where_the_database_is_not_behind(
+    database: Database,
+) -> None:
+    group = Group()
+    client = cast("AIOKafkaConsumer", group)
+    partitions, _ = partitions_of(group, database)
+    await partitions.admit(client)
+
+    for each in (FIRST, SECOND):
+        partitions.set_aside(client, each, Unreadable(0, ValueError("no checksum of ours")))
+    assert (partitions.readable, group.paused) == (set(), {FIRST, SECOND})
+    group.offsets = {FIRST: 5}
+    partitions.on_partitions_assigned({FIRST})
+    await partitions.admit(client)
+    partitions.try_again(client)
+
+    assert (partitions.readable, group.paused) == ({SECOND}, {FIRST})
 
 
 async def test_the_next_owner_is_told_where_to_begin(database: Database) -> None:

@@ -31,6 +31,7 @@ class Partitions(ConsumerRebalanceListener):
         self._prefix = topic_prefix
         self._admitted: frozenset[TopicPartition] = frozenset()
         self._unreadable: set[TopicPartition] = set()
+        self._assignments = 0
 
     @property
     def readable(self) -> frozenset[TopicPartition]:
@@ -39,21 +40,24 @@ class Partitions(ConsumerRebalanceListener):
 
     async def admit(self, client: AIOKafkaConsumer) -> None:
         """Look at each new partition, and withhold it if its offset is ahead of this database."""
-        assigned = client.assignment()
+        assigned, assignments = frozenset(client.assignment()), self._assignments
         new = assigned - self._admitted
-        self.withheld &= assigned
+        self.withheld &= assigned - new
+        self._unreadable &= self.withheld
         client.pause(*self.withheld)  # again each time: a rebalance forgets it
         if not new:
-            self._admitted = frozenset(assigned)
+            self._admitted = assigned
             return
         # Before the positions, which a former owner moves before the offsets.
         offsets = await asyncio.gather(*(client.committed(partition) for partition in new))
         async with self._database.transaction() as tx:
             known = await inbox.positions(tx)
+        if self._assignments != assignments:
+            return  # what we found may be old: the next poll looks again
         for partition, committed in zip(new, offsets, strict=True):
             stands = known.get(self._logical(partition), 0)
             self._offsets.next[partition] = stands
-            if committed and committed > stands:
+            if (committed or 0) > stands:
                 _log.error(
                     "the database is behind the group's offset: partition not read, run rewind",
                     topic=partition.topic,
@@ -62,7 +66,7 @@ class Partitions(ConsumerRebalanceListener):
                 )
                 self.withheld.add(partition)
                 client.pause(partition)
-        self._admitted = frozenset(assigned)
+        self._admitted = assigned
         telemetry.CONSUMER_WITHHELD.set(len(self.withheld))
 
     def set_aside(
@@ -97,4 +101,6 @@ class Partitions(ConsumerRebalanceListener):
 
     @override
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Do nothing: a partition is admitted when it is first polled."""
+        """Have all admitted anew by the next poll: others may have read on in those that we had."""
+        self._assignments += 1
+        self._admitted -= frozenset(assigned)
