@@ -118,6 +118,16 @@ async def test_one_customer_of_ipv6_has_one_bucket_however_many_addresses() -> N
         assert await statuses(two, "/open", 1) == [429]
 
 
+async def test_customers_of_ipv4_have_a_bucket_each_on_a_socket_for_both() -> None:
+    app = application(rate_limit_address="1/1h")
+
+    async with client(app, "::ffff:192.0.2.1") as one, client(app, "::ffff:192.0.2.2") as two:
+        assert await statuses(one, "/open", 2) == [200, 429]
+        assert await statuses(two, "/open", 1) == [200]
+    async with client(app, "192.0.2.1") as one:
+        assert await statuses(one, "/open", 1) == [429]
+
+
 async def test_callers_behind_one_address_have_a_bucket_each() -> None:
     app = application(rate_limit_address="3/1h", rate_limit_principal="2/1h")
 
