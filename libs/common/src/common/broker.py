@@ -13,7 +13,7 @@ from typing_extensions import override
 from common.settings import KafkaSettings
 
 
-class _Connection(AIOKafkaConnection):  # type: ignore[misc]  # it has no types
+class _Connection(AIOKafkaConnection):
     """aiokafka's connection, that also says of one which broke this moment that it is broken.
 
     uvloop's transport then raises RuntimeError. None of aiokafka's tasks expects it: the one that
