@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
+from common import searching
 from common.database import Transaction
 
 
@@ -31,6 +32,19 @@ class PaymentFilter:
     created_to: datetime | None = None
 
 
+LIST_PAYMENTS = """
+    SELECT * FROM payments
+     WHERE ($1::uuid IS NULL OR customer_id = $1)
+       AND ($2::uuid IS NULL OR order_id = $2)
+       AND ($3::text IS NULL OR have = $3)
+       AND ($4::timestamptz IS NULL OR created_at >= $4)
+       AND ($5::timestamptz IS NULL OR created_at < $5)
+       AND ($6::timestamptz IS NULL OR (created_at, order_id) < ($6, $7::uuid))
+     ORDER BY created_at DESC, order_id DESC
+     LIMIT $8
+"""
+
+
 async def list_payments(
     tx: Transaction,
     wanted: PaymentFilter,
@@ -39,19 +53,10 @@ async def list_payments(
     limit: int,
 ) -> list[Shown]:
     """Read a page of payments, newest first, from just past the last one shown."""
+    await searching.plan_afresh(tx)
     created_at, order_id = after or (None, None)
     rows = await tx.fetch(
-        """
-        SELECT * FROM payments
-         WHERE ($1::uuid IS NULL OR customer_id = $1)
-           AND ($2::uuid IS NULL OR order_id = $2)
-           AND ($3::text IS NULL OR have = $3)
-           AND ($4::timestamptz IS NULL OR created_at >= $4)
-           AND ($5::timestamptz IS NULL OR created_at < $5)
-           AND ($6::timestamptz IS NULL OR (created_at, order_id) < ($6, $7::uuid))
-         ORDER BY created_at DESC, order_id DESC
-         LIMIT $8
-        """,
+        LIST_PAYMENTS,
         wanted.owner,
         wanted.order_id,
         wanted.have,

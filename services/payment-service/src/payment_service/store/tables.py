@@ -88,6 +88,13 @@ payments = sa.Table(
     ),
     sa.CheckConstraint("(operation IS NULL) = (next_at IS NULL)", name="next_at"),
     sa.CheckConstraint("(operation = 'REFUND') = (refund_id IS NOT NULL)", name="refund_id"),
+    sa.Index(
+        "ix_payments_customer",
+        "customer_id",
+        "created_at",
+        "order_id",
+        postgresql_where=sa.text("customer_id IS NOT NULL"),
+    ),
     sa.Index("ix_payments_created_at", "created_at", "order_id"),
     sa.Index("ix_payments_due", "next_at", postgresql_where=sa.text("next_at IS NOT NULL")),
 )

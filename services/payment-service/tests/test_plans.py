@@ -1,0 +1,61 @@
+"""Among many payments a list and a comparison read those that they show, and no others."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from common import searching
+from payment_service.store import reads
+
+from tests.support.cashier import Cashier
+from tests.support.plans import analyse, plan_of
+from tests.support.postgres import Databases
+
+pytestmark = pytest.mark.postgres
+
+MANY = 50_000
+NOW = datetime.now(UTC)
+ID = UUID(int=7)
+
+
+async def fill(cashier: Cashier, databases: Databases) -> None:
+    """Have half a day of payments, five of each customer; the last thousand are on their way."""
+    await cashier.rows(
+        """
+        INSERT INTO payments (order_id, payment_id, customer_id, wanted, have, intent_id,
+                              operation, next_at, created_at)
+        SELECT gen_random_uuid(), gen_random_uuid(), md5((n % 10000)::text)::uuid, 'CAPTURED',
+               'AUTHORIZED', 'pi_' || n, w.operation, w.next_at, now() - make_interval(secs => n)
+          FROM generate_series(1, $1::int) AS n
+          LEFT JOIN (VALUES ('CAPTURE', now())) AS w (operation, next_at) ON n < 1000
+        """,
+        MANY,
+    )
+    await analyse(databases.admin_dsn, "payments.payments")
+
+
+LISTED: list[tuple[dict[str, Any], str]] = [
+    ({}, "ix_payments_created_at"),
+    ({"created_from": NOW - timedelta(hours=1)}, "ix_payments_created_at"),
+    ({"order_id": ID}, "pk_payments"),
+    ({"owner": ID}, "ix_payments_customer"),
+    ({"owner": ID, "have": "DECLINED"}, "ix_payments_customer"),
+    ({"owner": ID, "created_to": NOW}, "ix_payments_customer"),
+    ({"owner": ID, "after": NOW}, "ix_payments_customer"),
+]
+FILTERS = ("owner", "order_id", "have", "created_from", "created_to", "after")
+
+
+async def test_no_list_reads_everybodys_payments(cashier: Cashier, databases: Databases) -> None:
+    await fill(cashier, databases)
+
+    async with cashier.database.transaction() as tx:
+        await searching.plan_afresh(tx)
+        for wanted, index in LISTED:
+            values = [wanted.get(name) for name in FILTERS]
+            plan = await plan_of(tx, reads.LIST_PAYMENTS, *values, ID, 21)
+            assert index in plan, (wanted, plan)
+            assert "Seq Scan" not in plan, (wanted, plan)
