@@ -232,6 +232,15 @@ async def test_wrong_credentials_decline_nobody(status: int) -> None:
     assert await answer_to(answering(status, {"error": {}})) == Postponed("credentials refused")
 
 
+@pytest.mark.parametrize("status", [400, 402, 404, 405, 422])
+async def test_a_look_that_is_refused_tells_nothing_of_what_it_looks_for(status: int) -> None:
+    refusal = {"error": {"type": "invalid_request_error", "code": "parameter_unknown"}}
+    async with odd_provider(answering(status, refusal)) as provider:
+        answers = {kind: await provider.look(errand(kind)) for kind in Kind}
+
+    assert set(answers.values()) == {Unknown("parameter_unknown", look=True)}, answers
+
+
 async def test_a_proxys_error_page_is_tried_again_and_looked_up_at_last() -> None:
     respond = answering(502, b"<html>bad gateway</html>")
 

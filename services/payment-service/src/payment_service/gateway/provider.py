@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from payment_service.domain.answers import (
     Answer,
+    Declined,
     Errand,
     Postponed,
     Succeeded,
@@ -60,7 +61,9 @@ class Provider:
         except TimeoutError:
             return Unknown("look took too long")
         except (CircuitOpen, Unreachable, Interrupted, Refused) as failure:
-            return _without_answer(failure)
+            answer = _without_answer(failure)
+            # It is the look that was refused, not what is looked for.
+            return Unknown(answer.code, look=True) if isinstance(answer, Declined) else answer
 
     async def _look(self, errand: Errand) -> Answer:
         match errand.operation.kind:
