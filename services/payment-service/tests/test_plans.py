@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from common import searching
-from payment_service.store import reads
+from payment_service.store import reads, reconciliations
 
 from tests.support.cashier import Cashier
 from tests.support.plans import analyse, plan_of
@@ -59,3 +59,18 @@ async def test_no_list_reads_everybodys_payments(cashier: Cashier, databases: Da
             plan = await plan_of(tx, reads.LIST_PAYMENTS, *values, ID, 21)
             assert index in plan, (wanted, plan)
             assert "Seq Scan" not in plan, (wanted, plan)
+
+
+async def test_no_comparison_reads_payments_that_it_is_not_about(
+    cashier: Cashier, databases: Databases
+) -> None:
+    await fill(cashier, databases)
+    of_one = ([ID], [], ID, NOW - timedelta(days=1), NOW, NOW)
+    of_all = ([ID], ["pi_5000"], None, NOW - timedelta(minutes=1), NOW, NOW)
+
+    async with cashier.database.transaction() as tx:
+        one = await plan_of(tx, reconciliations.LOAD_BOOKS, *of_one)
+        every = await plan_of(tx, reconciliations.LOAD_BOOKS, *of_all)
+
+    assert "Seq Scan" not in one | every, (one, every)
+    assert {"ix_payments_intent", "ix_payments_created_at"} <= every

@@ -196,15 +196,29 @@ async def test_a_provider_that_is_away_is_asked_again_later(
     )
     await desk.post(f"/payments/{payment_id}/reconcile")
 
-    async def postponed() -> bool:
-        (row,) = await cashier.rows(
-            "SELECT lease_token IS NULL AND next_at > now() AS waits, finished_at "
-            "FROM reconciliations"
-        )
-        return bool(row["waits"]) and row["finished_at"] is None
-
     async with comparing(cashier):
-        await eventually(postponed)
+        await eventually(partial(postponed, cashier))
+
+
+async def test_payments_that_are_locked_are_compared_later(
+    cashier: Cashier, desk: PaymentDesk
+) -> None:
+    order_id = await cashier.due()
+    payment_id = (await cashier.payment(order_id))["payment_id"]
+    await desk.post(f"/payments/{payment_id}/reconcile")
+
+    async with cashier.database.transaction() as tx:
+        await tx.execute("LOCK TABLE payments")
+        async with comparing(cashier):
+            await eventually(partial(postponed, cashier))
+
+
+async def postponed(cashier: Cashier) -> bool:
+    """Tell whether the comparison was given back, to be made again."""
+    (row,) = await cashier.rows(
+        "SELECT lease_token IS NULL AND next_at > now() AS waits, finished_at FROM reconciliations"
+    )
+    return bool(row["waits"]) and row["finished_at"] is None
 
 
 async def test_a_comparison_is_due_until_somebody_makes_it(cashier: Cashier) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from common import telemetry
 from common.database import Database
 from common.due import DueLoop
+from common.errors import Contended, Unavailable
 
 from payment_service import handlers
 from payment_service.domain.payment import Payment, RefundStatus
@@ -33,6 +34,9 @@ _MARGIN = 10.0
 """Seconds of the lease that are left to write down what was found."""
 _POLL = timedelta(seconds=1)
 """The bell is not heard from another process, and whoever asks for a payment waits."""
+
+_LATER = (CircuitOpen, Unreachable, Interrupted, Contended, Unavailable, TimeoutError)
+"""What is worth another try."""
 
 _log = telemetry.get_logger()
 
@@ -71,11 +75,11 @@ class Reconciler:
             await loop.run(stop)
 
     async def work(self, run: Run) -> Findings | None:
-        """Compare; None when the provider does not answer, which is tried again."""
+        """Compare; None when provider or database do not answer, which is tried again."""
         try:
             async with asyncio.timeout(run.lease_ends - time.monotonic() - _MARGIN):
                 return await self._compare(run)
-        except (CircuitOpen, Unreachable, Interrupted, TimeoutError) as error:
+        except _LATER as error:
             _log.warning("reconciliation waits", reason=type(error).__name__)
             return None
 

@@ -117,16 +117,19 @@ async def lease_runs(tx: Transaction, limit: int, token: UUID, lease_for: timede
     return [Run(**row, token=token, lease_ends=lease_ends) for row in rows]
 
 
+LOAD_BOOKS = """
+    SELECT order_id, payment_id, operation IS NULL AND updated_at < $6 AS at_rest
+      FROM payments
+     WHERE payment_id = ANY($1::uuid[]) OR payment_id = $3
+        OR (intent_id = ANY($2::text[]) AND operation IS NULL)
+        OR ($3::uuid IS NULL AND intent_id IS NOT NULL AND created_at >= $4 AND created_at < $5)
+"""
+
+
 async def load_books(tx: Transaction, run: Run, told: Told) -> Books:
     """Read the payments that the provider told of, and those of the run that it did not."""
     rows = await tx.fetch(
-        """
-        SELECT order_id, payment_id, operation IS NULL AND updated_at < $6 AS at_rest
-          FROM payments
-         WHERE payment_id = ANY($1::uuid[]) OR intent_id = ANY($2::text[]) OR payment_id = $3
-            OR ($3::uuid IS NULL AND intent_id IS NOT NULL AND created_at >= $4
-                AND created_at < $5)
-        """,
+        LOAD_BOOKS,
         [intent.payment_id for intent in told.intents if intent.payment_id],
         [refund.intent_id for refund in told.refunds],
         run.payment_id,
