@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -179,6 +179,16 @@ def test_two_looks_that_show_nothing_end_an_authorisation_that_is_not_wanted_any
     assert (ended.attempt.operation.kind, ended.delay) == (Kind.LOOK, PATIENCE.late_look)
     assert later == ["LatePaymentReversed"]
     assert late.have is Have.VOIDED
+
+
+def test_the_last_look_is_for_all_calls_of_the_attempt() -> None:
+    first = datetime(2026, 3, 1, tzinfo=UTC)
+    attempt = Attempt(Operation(Kind.AUTHORIZE), called_at=first, last_call_at=first + SECOND)
+    called = replace(closing(AUTHORIZING), attempt=replace(attempt, calls=2))
+
+    ended, _ = settled(called, LOOK, Untouched(), Untouched())
+
+    assert ended.attempt == replace(attempt, operation=Operation(Kind.LOOK))
 
 
 def test_two_looks_end_a_capture_that_is_not_wanted_any_more() -> None:

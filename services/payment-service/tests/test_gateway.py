@@ -212,9 +212,11 @@ async def test_a_look_goes_no_further_than_the_time_of_the_calls(provider: Provi
     hour = timedelta(hours=1)
     earlier = replace(first, called_from=first.called_from - hour, called_to=first.called_to - hour)
 
-    assert await provider.look(earlier) == Untouched()
-    late = replace(earlier, operation=Operation(Kind.LOOK))
-    assert await provider.look(late) == Succeeded(intent_id)
+    for kind in (Kind.AUTHORIZE, Kind.LOOK):
+        look = replace(earlier, operation=Operation(kind))
+        assert await provider.look(look) == Untouched()
+        longer = replace(look, called_to=first.called_to)
+        assert await provider.look(longer) == Succeeded(intent_id)
 
 
 async def test_looks_at_captures_voids_and_refunds_tell_what_became_of_them(

@@ -115,6 +115,23 @@ async def test_what_is_leased_is_due_again_only_when_the_lease_is_over(cashier: 
     assert (await cashier.payment(first))["calls"] == 2
 
 
+@pytest.mark.parametrize("again", [None, timedelta(hours=1)])
+async def test_a_look_for_late_money_goes_as_far_as_a_call_may_be_late(
+    cashier: Cashier, again: timedelta | None
+) -> None:
+    made = datetime.now(UTC) - timedelta(days=30)
+    last = made + again if again else None
+    look = Attempt(Operation(Kind.LOOK), called_at=made, last_call_at=last)
+    await stored(cashier, replace(full(), attempt=look, delay=timedelta(0)))
+
+    for _ in range(2):  # one that took too long is made again
+        async with cashier.database.transaction() as tx:
+            (errand,) = await lease_errands(
+                tx, 1, uuid4(), timedelta(0), key_life=MINUTE, hold_life=MINUTE
+            )
+        assert (errand.called_from, errand.called_to) == (made, (last or made) + MINUTE)
+
+
 async def test_a_payment_that_somebody_has_locked_is_not_waited_for(cashier: Cashier) -> None:
     locked, free = await cashier.due(), await cashier.due()
 

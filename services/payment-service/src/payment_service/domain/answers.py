@@ -75,7 +75,7 @@ class Errand:
     intent_id: str | None
     called_from: datetime
     called_to: datetime
-    """When earlier calls with this key were made: where to look for their effect."""
+    """When earlier calls with this key were made, or came late: where to look for their effect."""
     is_late: bool = False
     """The authorisation is about to end: what has not been captured is not any more."""
 

@@ -229,7 +229,9 @@ def _untouched(payment: Payment, attempt: Attempt, patience: Patience) -> Outcom
     ended = replace(payment, attempt=None)
     if attempt.operation.kind is Kind.AUTHORIZE and payment.wanted is Wanted.CLOSED:
         # The two looks decide; a last one, much later, finds what they could not see yet.
-        look = Attempt(Operation(Kind.LOOK), called_at=attempt.called_at)
+        look = Attempt(
+            Operation(Kind.LOOK), called_at=attempt.called_at, last_call_at=attempt.last_call_at
+        )
         ended = replace(ended, attempt=look, delay=patience.late_look)
     return conclude(payment, ended)
 

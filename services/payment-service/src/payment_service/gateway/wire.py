@@ -127,10 +127,11 @@ def _metadata(errand: Errand) -> Form:
 
 def window_of(errand: Errand, skew: timedelta) -> Form:
     """Name the time in which the attempt's intent was made, if it was."""
-    window = {"created[gte]": _seconds(errand.called_from - skew)}
-    if errand.operation.kind is not Kind.LOOK:
-        window["created[lte]"] = _seconds(errand.called_to + skew)
-    return window | {"limit": str(PAGE)}
+    return {
+        "created[gte]": _seconds(errand.called_from - skew),
+        "created[lte]": _seconds(errand.called_to + skew),
+        "limit": str(PAGE),
+    }
 
 
 def _seconds(moment: datetime) -> str:

@@ -32,8 +32,9 @@ async def lease_errands(
 ) -> list[Errand]:
     """Lease the payments that are due, longest first, and note that a call may be made.
 
-    A key older than `key_life` tells nothing any more: the provider may have forgotten it. A hold
-    older than `hold_life` is not captured any more: the provider may be giving it up.
+    A key older than `key_life` tells nothing any more: the provider may have forgotten it. No call
+    comes later than that, so a look for late money goes no further. A hold older than `hold_life`
+    is not captured any more: the provider may be giving it up.
     """
     lease_ends = time.monotonic() + lease_for.total_seconds()
     rows = await tx.fetch(
@@ -45,7 +46,8 @@ async def lease_errands(
         UPDATE payments AS p
            SET lease_token = $2, next_at = now() + $3, calls = p.calls + 1,
                called_at = coalesce(p.called_at, now()),
-               last_call_at = CASE WHEN p.in_doubt THEN p.last_call_at ELSE now() END
+               last_call_at = CASE WHEN p.in_doubt OR p.operation = 'LOOK'
+                                   THEN p.last_call_at ELSE now() END
           FROM due WHERE p.order_id = due.order_id
         RETURNING p.order_id, p.payment_id, p.operation, p.refund_id, p.attempt, p.calls,
                   p.in_doubt OR p.operation = 'LOOK'
@@ -53,7 +55,8 @@ async def lease_errands(
                   coalesce((SELECT amount FROM refunds r WHERE r.refund_id = p.refund_id), p.amount)
                       AS amount,
                   p.currency, p.payment_method, p.intent_id, p.called_at,
-                  coalesce(due.last_call_at, p.called_at) AS called_to,
+                  coalesce(due.last_call_at, p.called_at)
+                      + CASE WHEN p.operation = 'LOOK' THEN $4 ELSE interval '0' END AS called_to,
                   p.operation = 'CAPTURE'
                       AND coalesce(p.authorized_at < now() - $5::interval, false) AS is_late
         """,
