@@ -172,6 +172,26 @@ async def test_staff_has_one_payment_looked_up(cashier: Cashier, desk: PaymentDe
     assert await cashier.payment(orders["taken"]) == row  # looked at, not changed
 
 
+async def test_an_old_payment_is_compared_without_all_that_was_made_since(
+    cashier: Cashier, desk: PaymentDesk
+) -> None:
+    orders = await settled(cashier)
+    await cashier.rows(
+        "UPDATE payments SET created_at = created_at - $1::interval, "
+        "authorized_at = authorized_at - $1::interval",
+        timedelta(days=30),
+    )
+    row = await cashier.payment(orders["taken"])
+
+    asked = await desk.post(f"/payments/{row['payment_id']}/reconcile")
+    run = await made(cashier, desk, asked.headers["location"])
+
+    assert (run["compared"], run["differences"]) == (1, 0)
+    since, until = (datetime.fromisoformat(run[name]) for name in ("from", "to"))
+    assert since < row["created_at"] < until
+    assert until - since < timedelta(days=2)
+
+
 async def test_a_payment_in_doubt_is_asked_about_at_once(
     cashier: Cashier, desk: PaymentDesk
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -23,6 +23,8 @@ _AGAIN = timedelta(seconds=30)
 """A provider that is away is not away for long, and nobody waits for a comparison."""
 _EARLIER = timedelta(minutes=1)
 """The provider's clock may be behind ours."""
+_KEY_KEPT = timedelta(days=1)
+"""The provider forgets a key after its first call: no intent is made later than that."""
 _OVERDUE = timedelta(minutes=5)
 _SWEPT = 1000
 
@@ -47,11 +49,12 @@ async def reconcile_one(database: Database, payment_id: UUID) -> asyncpg.Record:
         payment = await batches.lock_payment(tx, payment_id)
         if payment is None:
             raise Refusal("not_found", problem.MEANINGS["not_found"], status=404)
-        since = await reads.made_at(tx, payment_id) - _EARLIER
+        made_at, charged_at = await reads.charged_between(tx, payment_id)
+        since, until = made_at - _EARLIER, min(charged_at + _KEY_KEPT, tx.now)
         _, asked = ask_now(payment, since)
         if asked != payment:
             await batches.save(tx, Book({asked.order_id: asked}, {asked.order_id}))
-        return await reconciliations.add_run(tx, uuid7(), since, datetime.now(UTC), payment_id)
+        return await reconciliations.add_run(tx, uuid7(), since, until, payment_id)
 
 
 async def reconcile_all(

@@ -108,12 +108,16 @@ async def _with_refunds(tx: Transaction, payments: Sequence[asyncpg.Record]) -> 
     return [Shown(payment, refunds[payment["order_id"]]) for payment in payments]
 
 
-async def made_at(tx: Transaction, payment_id: UUID) -> datetime:
-    """Tell since when there is a payment."""
-    moment: datetime = await tx.fetchval(
-        "SELECT created_at FROM payments WHERE payment_id = $1", payment_id
+async def charged_between(tx: Transaction, payment_id: UUID) -> tuple[datetime, datetime]:
+    """Tell since when there is a payment, and when the call was first made that authorised it."""
+    (row,) = await tx.fetch(
+        """
+        SELECT created_at, coalesce(authorized_at, created_at) AS charged_at
+          FROM payments WHERE payment_id = $1
+        """,
+        payment_id,
     )
-    return moment
+    return row["created_at"], row["charged_at"]
 
 
 async def count_old_holds(tx: Transaction, age: timedelta) -> int:
