@@ -17,6 +17,7 @@ from common.message import uuid7
 from payment_service.app import build_breaker, build_reconciler
 from payment_service.messages import Money, OrderCancelRequested, RefundRequested
 from payment_service.store.reconciliations import are_runs_due, lease_runs
+from prometheus_client import REGISTRY
 
 from tests.support.cashier import Cashier
 from tests.support.payment_desk import PaymentDesk, open_payment_desk, problem, shown
@@ -273,6 +274,25 @@ async def test_the_whole_list_is_compared_regularly(cashier: Cashier) -> None:
         "SELECT * FROM reconciliations WHERE regular ORDER BY created_at"
     )
     assert first["to_at"] == second["from_at"]
+
+
+async def test_a_comparison_that_is_not_made_within_an_hour_is_an_alarm(cashier: Cashier) -> None:
+    async def overdue() -> float | None:
+        await cashier.watch_books()
+        return REGISTRY.get_sample_value("pedido_payment_comparisons_overdue")
+
+    assert await overdue() == 0
+    await cashier.rows("UPDATE reconciliations SET created_at = created_at - interval '1 hour'")
+    assert await overdue() == 1
+
+    async with comparing(cashier):
+        await eventually(partial(is_compared, cashier))
+    assert await overdue() == 0
+
+
+async def is_compared(cashier: Cashier) -> bool:
+    """Tell whether no comparison waits."""
+    return not await cashier.rows("SELECT FROM reconciliations WHERE finished_at IS NULL")
 
 
 async def test_old_comparisons_are_forgotten_but_for_the_last_regular_one(

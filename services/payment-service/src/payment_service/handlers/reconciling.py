@@ -26,10 +26,15 @@ _EARLIER = timedelta(minutes=1)
 _KEY_KEPT = timedelta(days=1)
 """The provider forgets a key after its first call: no intent is made later than that."""
 _OVERDUE = timedelta(minutes=5)
+_RUN_OVERDUE = timedelta(hours=1)
 _SWEPT = 1000
 
 _DIFFERENCES = Gauge(
     "pedido_payment_differences", "Differences from the provider's list in the last full comparison"
+)
+_OVERDUE_RUNS = Gauge(
+    "pedido_payment_comparisons_overdue",
+    "Comparisons with the provider's list that were asked for an hour ago and are not made",
 )
 _OLD_HOLDS = Gauge(
     "pedido_payment_old_holds", "Authorisations that wait for their capture and come to their end"
@@ -102,6 +107,7 @@ async def watch_books(
     async with database.transaction() as tx:
         await reconciliations.add_regular_run(tx, uuid7(), every)
         _DIFFERENCES.set(await reconciliations.count_open_differences(tx))
+        _OVERDUE_RUNS.set(await reconciliations.count_overdue_runs(tx, _RUN_OVERDUE))
         _OLD_HOLDS.set(await reads.count_old_holds(tx, hold_alarm))
         for operation, count in (await reads.count_overdue(tx, _OVERDUE)).items():
             _OVERDUE_CALLS.labels(operation).set(count)

@@ -212,6 +212,17 @@ async def forget_runs(tx: Transaction, age: timedelta, limit: int) -> int:
     )
 
 
+async def count_overdue_runs(tx: Transaction, age: timedelta) -> int:
+    """Count the runs that were asked for so long ago and are not made."""
+    return int(
+        await tx.fetchval(
+            "SELECT count(*) FROM reconciliations "
+            "WHERE finished_at IS NULL AND created_at < now() - $1::interval",
+            age,
+        )
+    )
+
+
 async def find_run(tx: Transaction, run_id: UUID) -> asyncpg.Record | None:
     """Find a run with the number of its differences."""
     return await tx.fetchrow(
