@@ -142,7 +142,7 @@ async def count_overdue(tx: Transaction, age: timedelta) -> dict[str, int]:
           FROM unnest(ARRAY['AUTHORIZE', 'CAPTURE', 'VOID', 'REFUND']) AS kind
           LEFT JOIN payments p
             ON p.operation = kind AND p.next_at IS NOT NULL
-           AND p.updated_at < now() + $1::interval AND p.called_at < now() - $1::interval
+           AND p.called_at < now() - $1::interval
          GROUP BY kind
         """,
         age,
