@@ -67,6 +67,7 @@ BAD: dict[str, Callable[[Record], Record]] = {
     "another key": lambda good: replace(good, key=str(uuid7()).encode()),
     "a key with more in it": lambda good: replace(good, key=(good.key or b"") + b" "),
     "no key": lambda good: replace(good, key=None),
+    "a key without end": lambda good: replace(good, key=b"k" * 513, value=None),
     "a key that is not UTF-8": lambda good: replace(good, key=b"\xff"),
     "another producer": with_header(b"ce_source", b"/somebody-else"),
     "nobody's": with_header(b"ce_source", b""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -151,6 +152,9 @@ def bad_record(kind: str) -> Record:
         "no value": replace(usual, value=None),
         "values that can't be": replace(usual, value=value.replace(str(order).encode(), b"z" * 36)),
         "a megabyte": replace(usual, value=value + bytes(1_000_000)),
+        "a key that no index takes": replace(
+            usual, key=secrets.token_bytes(3000), value=b"\x00\x7f\xff\xff\xff rest"
+        ),
         "an unknown schema": replace(usual, value=b"\x00\x7f\xff\xff\xff rest"),
         "another topic's type": till.record(order, headers={b"ce_type": b"StockReserved"}),
     }
@@ -181,6 +185,7 @@ async def letters(topics: Topics) -> AsyncIterator[AIOKafkaConsumer]:
         "no value",
         "values that can't be",
         "a megabyte",
+        "a key that no index takes",
     ],
 )
 async def test_a_poison_record_ends_alone_in_the_dead_letter_topic(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -60,6 +61,9 @@ async def test_the_same_message_twice_in_one_batch_counts_once(
     assert await admin.fetchval("SELECT sum(n) FROM till") == 1
 
 
+UNKNOWN = b"\x00\x7f\xff\xff\xff rest"
+"""A frame with a schema id that nobody knows."""
+
 BAD: dict[str, dict[str, Any]] = {
     "no type": {"headers": {b"ce_type": None}},
     "a type that is not UTF-8": {"headers": {b"ce_type": b"\xff\xfe"}},
@@ -75,7 +79,10 @@ BAD: dict[str, dict[str, Any]] = {
     "a body that ends early": {"value": b"\x00\x00\x00\x03\xeb\x48"},
     "a key that is not the order's": {"key": b"another"},
     "an empty key": {"key": b""},
+    "a key that no index takes": {"key": secrets.token_bytes(3000), "value": UNKNOWN},
     "a NUL in a header": {"headers": {b"ce_correlationid": b"a\x00b"}},
+    "a correlation without end": {"headers": {b"ce_correlationid": b"a" * 513}},
+    "a trace without end": {"headers": {b"traceparent": b"a" * 513}},
 }
 
 
@@ -291,7 +298,7 @@ async def test_a_flood_of_failures_stops_the_consumer(database: Database) -> Non
 
 
 async def test_an_unknown_schema_id_waits_for_the_deploy(database: Database, admin: Admin) -> None:
-    skewed = till.record(uuid7(), value=b"\x00\x7f\xff\xff\xff rest")
+    skewed = till.record(uuid7(), value=UNKNOWN)
 
     await handle(till.shell(database), skewed)
 
@@ -303,7 +310,7 @@ async def test_what_turns_out_to_be_poison_after_the_deploy_lets_its_key_go_on(
     database: Database, admin: Admin
 ) -> None:
     order = uuid7()
-    skewed = till.record(order, value=b"\x00\x7f\xff\xff\xff rest", offset=0)
+    skewed = till.record(order, value=UNKNOWN, offset=0)
     await handle(till.shell(database), skewed, till.record(order, offset=1))
     await admin.execute(
         "UPDATE parked SET payload = $1 WHERE attempt > 0", till.record(order).value[:-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, TypeAlias
@@ -168,6 +169,17 @@ async def test_poison_whose_id_was_used_with_other_content_stays_poison(
 
     assert await counted(admin) == [1]
     assert await admin.fetchval("SELECT error FROM parked") == "ce_id is known with other content"
+
+
+async def test_poison_with_a_key_that_no_index_takes_can_be_replayed(
+    database: Database, admin: Admin
+) -> None:
+    await handle(database, till.record(uuid7(), value=b"junk", key=secrets.token_bytes(3000)))
+    await admin.execute(REPLAY)
+
+    await till.sweep(database)
+
+    assert await admin.fetchval("SELECT state FROM parked") == "skipped"
 
 
 async def test_poison_whose_decision_then_fails_is_handled_by_a_later_try(

@@ -19,6 +19,9 @@ from common.errors import Poison, UnknownSchema
 BELL = "parked"
 """Rung at commit, so that the sweeper of this process knows of a retry at once."""
 
+KEY_LIMIT = 512
+"""Bytes of a key that messages can wait for: an index takes 2,700, ours have at most 64."""
+
 _IS_HEAD = """(p.state_version IS NOT NULL OR NOT EXISTS (
                 SELECT FROM parked AS o
                  WHERE o.key = p.key AND o.seq < p.seq AND o.state IN ('retry', 'dead')
@@ -108,7 +111,7 @@ async def _insert(tx: Transaction, parked: Parked) -> bool:
         RETURNING id
         """,
         parked.seq,
-        record.key,
+        record.key if len(record.key or b"") <= KEY_LIMIT else None,  # poison, which blocks nobody
         parked.event_id,
         record.topic,
         record.partition,

@@ -12,6 +12,7 @@ from common import avro, inbox
 from common.dead_letter import Record
 from common.errors import Poison, UnknownSchema
 from common.message import Event, Received, StateRecord, value
+from common.parked import KEY_LIMIT
 
 
 @value
@@ -95,6 +96,11 @@ class Stated:
 Reading = Ignored | TooOld | Bad | Taken | Stated
 _Headers = Mapping[bytes, bytes]
 
+_HANDED_ON = 512
+"""Bytes of a header that each effect gets, too; ours have 64. A cause of a megabyte would have
+effects that the broker refuses.
+"""
+
 
 class Reader:
     """Reads the records of the topics that one service subscribes to."""
@@ -136,8 +142,17 @@ def _text(headers: _Headers, name: bytes) -> str:
         raise Poison(f"header {name.decode()} is not UTF-8") from error
 
 
-def _optional_text(headers: _Headers, name: bytes) -> str | None:
-    return _text(headers, name) if name in headers else None
+def _handed_on(headers: _Headers, name: bytes) -> str | None:
+    if name not in headers:
+        return None
+    if len(headers[name]) > _HANDED_ON:
+        raise Poison(f"header {name.decode()} is longer than {_HANDED_ON} bytes")
+    return _text(headers, name)
+
+
+def _check_length(key: bytes) -> None:
+    if len(key) > KEY_LIMIT:
+        raise Poison(f"the key is longer than {KEY_LIMIT} bytes")
 
 
 def _uuid(headers: _Headers, name: bytes) -> UUID:
@@ -157,6 +172,7 @@ def _taken(
         return TooOld(record, event_type.type_name())
     if not record.key or record.value is None:
         raise Poison("an event needs a key and a value")
+    _check_length(record.key)
     digest = inbox.digest_of(record.value)
     try:
         event = avro.decode(record.value, event_type)
@@ -176,9 +192,9 @@ def _received(record: Record, headers: _Headers, event_id: UUID, event: Event) -
         partition=record.partition,
         offset=record.offset,
         occurred_at=_time(headers),
-        correlation_id=_optional_text(headers, b"ce_correlationid") or str(event_id),
+        correlation_id=_handed_on(headers, b"ce_correlationid") or str(event_id),
         causation_id=_uuid(headers, b"ce_causationid") if b"ce_causationid" in headers else None,
-        traceparent=_optional_text(headers, b"traceparent"),
+        traceparent=_handed_on(headers, b"traceparent"),
     )
 
 
@@ -210,6 +226,7 @@ def _stated(
     _check_source(record, headers)
     if not record.key:
         raise Poison("a state record needs a key")
+    _check_length(record.key)
     version = _text(headers, b"ce_version")
     if not version.isascii() or not version.isdigit() or len(version) > 18:  # noqa: PLR2004  fits a bigint
         raise Poison("header ce_version is not a counter")
