@@ -36,6 +36,23 @@ async def test_a_database_that_cannot_be_reached_is_away(host: str) -> None:
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize(
+    "failing",
+    [
+        "DO 'BEGIN RAISE disk_full; END'",
+        "DO 'BEGIN RAISE out_of_memory; END'",
+        "DO 'BEGIN RAISE io_error; END'",
+        "SET TRANSACTION READ ONLY; DELETE FROM positions",
+    ],
+    ids=["disk full", "no memory", "disk broken", "read-only"],
+)
+async def test_a_database_that_can_write_nothing_is_away(database: Database, failing: str) -> None:
+    with pytest.raises(Unavailable):
+        async with database.transaction() as tx:
+            await tx.execute(failing)
+
+
+@pytest.mark.postgres
 async def test_a_cancellation_is_not_hidden_by_a_connection_that_is_lost(
     database: Database, admin: Admin
 ) -> None:

@@ -25,7 +25,9 @@ _AWAY = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,  # connections, memory, the disk: none is a message's fault
+    asyncpg.PostgresIOError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, or a primary that was told to be one
     asyncpg.InvalidAuthorizationSpecificationError,  # a password that is being rotated
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a statement sent on while the server's last word came in
