@@ -16,7 +16,7 @@ from common import avro
 from common.database import Database
 from common.dead_letter import Record
 from common.deciding import Subscription
-from common.message import Event, uuid7
+from common.message import Event, Outcome, Stale, uuid7
 from common.parked import Patience
 from common.shell import Shell
 from common.sweeper import Sweep
@@ -261,6 +261,26 @@ async def test_one_state_that_fails_for_ever_does_not_halt_its_consumer(
 
     shell.decider.check_flood()
     assert await admin.fetchval("SELECT attempt FROM parked WHERE state = 'retry'") == 201
+
+
+async def test_nine_messages_that_fail_to_the_end_do_not_halt_a_quiet_consumer(
+    database: Database, admin: Admin
+) -> None:
+    bad = [uuid7() for _ in range(9)]
+
+    def rule(state: till.Till, event: till.OrderConfirmed) -> Outcome | Stale:
+        return sick(state, event) if event.order_id in bad else till.count(state, event)
+
+    shell = till.shell(database, rule)
+    records = [till.record(uuid7()) for _ in range(120)] + [till.record(each) for each in bad]
+    assert await shell.handle(records, asyncio.Event())
+    patience = Patience(timedelta(0), timedelta(0), attempts=12)
+    sweep = Sweep(shell.decider, database=database, patience=patience)
+
+    while await sweep.once():
+        pass
+
+    assert await admin.fetchval("SELECT count(*) FROM parked WHERE state = 'dead'") == 9
 
 
 async def test_states_that_fail_for_ever_keep_nothing_else_from_its_try(

@@ -67,9 +67,12 @@ class Decider(Generic[S]):
         self._recent: deque[bool] = deque(maxlen=_WINDOW)
 
     def fold(
-        self, state: S, taken: Taken, batch: Batch, now: datetime
+        self, state: S, taken: Taken, batch: Batch, now: datetime, *, old: bool = False
     ) -> dead_letter.Failure | None:
-        """Decide one message and apply the outcome, or answer why it could not be decided."""
+        """Decide one message and apply the outcome, or answer why it could not be decided.
+
+        An old failure tells nothing new of the deploy.
+        """
         message = taken.received
         if message is None:
             return parked.failure_of(taken.skew or Poison(), now)
@@ -78,7 +81,8 @@ class Decider(Generic[S]):
             outcome = self.subscription.decisions[type(message.event)](state, message.event)
         except Exception as error:  # a bug or a hiccup: this message waits, its neighbours don't
             _log.exception("decision failed", **_facts(message))
-            batch.decided.append(False)
+            if not old:
+                batch.decided.append(False)
             return parked.failure_of(error, now)
         batch.decided.append(True)
         if isinstance(outcome, Stale):

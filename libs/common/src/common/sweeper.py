@@ -99,7 +99,7 @@ class Sweep(Generic[S]):
     ) -> dead_letter.Failure | None:
         failure: dead_letter.Failure | None = None
         if isinstance(reading, Taken):
-            failure = self._decider.fold(state, reading, batch, tx.now)
+            failure = self._decider.fold(state, reading, batch, tx.now, old=_is_old(head))
         elif isinstance(reading, Duplicate):
             batch.count(reading.taken, "duplicate")
         elif isinstance(reading, Stated) and reading.state:
@@ -133,8 +133,7 @@ class Sweep(Generic[S]):
         batch = Batch()
         async with self._database.transaction() as tx:
             for head in await parked.take_heads(tx, 1):
-                # A state is tried without limit: one bad record must not look like a bad deploy.
-                batch.decided = [] if head.state_version is not None else [False]
+                batch.decided = [] if _is_old(head) else [False]
                 failure = parked.repeated(parked.failure_of(error, tx.now), head.failure)
                 await self._put_back(tx, head, failure, batch)
         self._decider.report(batch)
@@ -172,6 +171,14 @@ def _reason(reading: Ignored | TooOld | Bad | Stated) -> Poison | UnknownSchema:
     if isinstance(reading, TooOld):
         return Poison("its ce_id is older than the inbox: whether it was handled is not known")
     return Poison("this deploy does not decide on it: deploy one that does, or discard it")
+
+
+def _is_old(head: Parked) -> bool:
+    """Tell whether its failure says nothing of the deploy: it is tried a dozen times, or for ever.
+
+    The first retry still does: after a restart nothing else may tell of a flood.
+    """
+    return head.state_version is not None or head.failure.attempts > 1
 
 
 def _is_poison(head: Parked, reading: Outlook) -> bool:
