@@ -12,3 +12,11 @@ def test_a_key_is_hashed_as_every_kafka_client_does() -> None:
         for _ in range(50):
             key = chosen.randbytes(size)
             assert outbox.key_hash(key) == murmur2(key) & 0x7FFFFFFF
+
+
+def test_no_long_key_is_remembered() -> None:
+    remembered = outbox._usual_hash.cache_info().currsize
+
+    outbox.key_hash(bytes(1000))
+
+    assert outbox._usual_hash.cache_info().currsize == remembered

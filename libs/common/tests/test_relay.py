@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -16,8 +16,11 @@ import till
 from aiokafka import AIOKafkaConsumer
 from common import outbox
 from common.database import Database
+from common.dead_letter import dead_letter
+from common.errors import Poison
 from common.message import Said, uuid7
-from common.relay import _TURN, Floor, Relay
+from common.parked import failure_of
+from common.relay import _TURN, BatchBuilder, Floor, Relay, _append, _usual_text
 from common.settings import KafkaSettings
 
 from tests.support.waiting import eventually
@@ -217,6 +220,40 @@ async def test_a_row_that_the_broker_refuses_blocks_its_key_alone(
     assert [key for key, _ in records] == [str(well).encode()] * 2
     waiting = await admin.fetch("SELECT refused FROM outbox ORDER BY id")
     assert [row["refused"] is None for row in waiting] == [False, True]
+
+
+HOSTILE: dict[str, dict[str, Any]] = {
+    "a name of bad bytes": {"headers": {b"\xff" * 600_000: b"x"}},
+    "names of bad bytes": {"headers": {b"\xff" * 20 + b"%d" % n: b"" for n in range(30_000)}},
+    "much from a small batch": {"value": bytes(8_000_000)},
+    "many headers from a small batch": {"headers": {b"%d" % n: b"" for n in range(300_000)}},
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
+async def test_a_dead_letter_leaves_whatever_came(
+    hostile: dict[str, Any], database: Database, admin: Admin, kafka: KafkaSettings
+) -> None:
+    record = till.record(uuid7(), **hostile)
+    async with database.transaction() as tx:
+        failure = failure_of(Poison(), tx.now)
+        await outbox.insert(tx, [dead_letter(record, failure, group="inventory-service")])
+
+    async with relaying(Relay(database, kafka)):
+        await eventually(lambda: empty(admin))
+
+
+def test_a_header_s_name_that_is_no_text_gets_no_longer_and_no_long_one_is_remembered() -> None:
+    names = [b"caf\xc3\xa9 \xff\xfe", b"x" * 1000]
+    row: Any = dict.fromkeys(("aggregateid", "payload"), b"")
+    row |= {"header_names": names, "header_values": [b"", b""]}
+    batch = BatchBuilder(10_000, 0)
+    _usual_text.cache_clear()
+
+    assert _append(batch, row)
+
+    assert _usual_text.cache_info().currsize == 1
+    assert "café ??".encode() in batch._build()
 
 
 async def test_a_second_relay_takes_over_when_the_first_dies(

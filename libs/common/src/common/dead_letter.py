@@ -11,6 +11,10 @@ from common.outbox import OutboxRow
 
 _MAX_TEXT = 500
 """Enough to know the error by; a header is no place for a stack trace."""
+_MAX_SIZE = 1536 * 1024
+"""Bytes of a record that the dead-letter topic surely takes; more came in a compressed batch."""
+_PER_HEADER = 8
+"""Bytes that a header takes beside its own: two lengths."""
 
 
 @value
@@ -48,7 +52,13 @@ def without_content(record: Record) -> Record:
 
 
 def dead_letter(record: Record, failure: Failure, *, group: str) -> OutboxRow:
-    """Copy a record for the outside world: key, value and headers to the byte, plus the reason."""
+    """Copy a record for the outside world: key, value and headers to the byte, plus the reason.
+
+    Only the reason if the copy is too large: what the broker refuses makes its key wait for ever.
+    Header names that are not UTF-8 are mended when they leave.
+    """
+    if _size(record) > _MAX_SIZE:
+        record = replace(record, key=None, value=None, headers=())
     reason = {
         "kafka_dlt-original-topic": record.topic,
         "kafka_dlt-original-partition": str(record.partition),
@@ -70,3 +80,8 @@ def dead_letter(record: Record, failure: Failure, *, group: str) -> OutboxRow:
         payload=record.value,
         headers=[*record.headers, *added],
     )
+
+
+def _size(record: Record) -> int:
+    headers = sum(len(name) + len(value) + _PER_HEADER for name, value in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers

@@ -349,18 +349,27 @@ class Relay:
 
 
 def _append(batch: BatchBuilder, row: asyncpg.Record) -> bool:
-    names = map(_as_text, row["header_names"])
-    headers = list(zip(names, row["header_values"], strict=True))
+    headers = [
+        (_usual_text(name) if len(name) <= _USUAL else _as_text(name), value)
+        for name, value in zip(row["header_names"], row["header_values"], strict=True)
+    ]
     metadata = batch.append(
         timestamp=None, key=row["aggregateid"], value=row["payload"], headers=headers
     )
     return metadata is not None
 
 
-@lru_cache(maxsize=256)
 def _as_text(name: bytes) -> str:
-    """Decode a header's name, which aiokafka writes as text; they are a dozen, and each row's."""
-    return name.decode(errors="backslashreplace")
+    """Decode a header's name, which aiokafka writes as text, so that it does not get longer.
+
+    What is no UTF-8 becomes a question mark a byte.
+    """
+    return name.decode(errors="surrogateescape").encode(errors="replace").decode()
+
+
+_USUAL = 64
+"""Bytes of a name that is remembered: ours are a dozen, those of dead letters may be anything."""
+_usual_text = lru_cache(maxsize=256)(_as_text)
 
 
 def _report(carried: Sequence[asyncpg.Record]) -> None:
