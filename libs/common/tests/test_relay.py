@@ -20,8 +20,9 @@ from common.dead_letter import dead_letter
 from common.errors import Poison
 from common.message import Said, uuid7
 from common.parked import failure_of
-from common.relay import _TURN, BatchBuilder, Floor, Relay, _append, _usual_text
+from common.relay import _TURN, BatchBuilder, Floor, Relay, _append, _Owned, _usual_text
 from common.settings import KafkaSettings
+from typing_extensions import override
 
 from tests.support.waiting import eventually
 
@@ -254,6 +255,42 @@ def test_a_header_s_name_that_is_no_text_gets_no_longer_and_no_long_one_is_remem
 
     assert _usual_text.cache_info().currsize == 1
     assert "café ??".encode() in batch._build()
+
+
+async def test_rows_that_others_go_on_appending_do_not_keep_the_relay_from_stopping(
+    database: Database, admin: Admin, kafka: KafkaSettings, inventory_topic: AIOKafkaConsumer
+) -> None:
+    class AmongOthers(Relay):
+        @override
+        async def _carry(self, owned: _Owned) -> int:
+            await announce(database, uuid7())
+            return await super()._carry(owned)
+
+    stop = asyncio.Event()
+    task = asyncio.create_task(AmongOthers(database, kafka).run(stop))
+    await announce(database, *[uuid7() for _ in range(1200)])
+    await read(inventory_topic, 1)
+    stop.set()
+
+    await asyncio.wait_for(task, 10)
+
+    assert await empty(admin), "what is sent is deleted, and all that was announced before is sent"
+
+
+async def test_a_producer_that_does_not_stop_leaves_nothing_running(
+    database: Database, kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.relay._STOP_TIMEOUT", 0.1)
+    relay = Relay(database, kafka)
+    producer = await relay._ready_producer()
+    never = asyncio.Event()
+    monkeypatch.setattr(producer._message_accumulator, "flush", never.wait)
+
+    await relay._drop_producer()
+
+    assert producer._sender.sender_task.done()
+    assert not any(each.connected() for each in producer.client._conns.values())
+    never.set()
 
 
 async def test_a_second_relay_takes_over_when_the_first_dies(

@@ -19,6 +19,7 @@ from aiokafka.errors import (
     InvalidTimestampError,
     KafkaError,
     MessageSizeTooLargeError,
+    ProducerClosed,
     RecordListTooLargeError,
     UnsupportedForMessageFormatError,
 )
@@ -49,6 +50,8 @@ announced comes from other processes and no bell tells of it.
 _MOST_PATIENCE = 0.02
 """Seconds: the next read waits as long as the last round took, at most so long: rounds grow where
 the machine is busy, and each row costs less."""
+_STOP_TIMEOUT = 5.0
+"""Seconds for a producer to send what it has."""
 _UPKEEP = 2.0
 """Seconds between looks for free shards, freed keys and the size of the outbox."""
 _REFUSED_FOR_GOOD = (
@@ -77,6 +80,8 @@ SELECT pg_snapshot_xmin(s.now)::text::bigint AS xmin,
 
 The statement still sees what it deletes, and a hashed NOT IN leaves that out at any size.
 """
+
+_DELETE = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
 
 _log = telemetry.get_logger()
 
@@ -137,7 +142,10 @@ class Relay:
         self._partitions: dict[str, int] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Relay until told to stop; then once more, so that what is announced is also sent."""
+        """Relay until told to stop; then on, until what was announced before is also sent.
+
+        What others announce meanwhile is theirs to wait for: there may always be some.
+        """
         try:
             await self._carry_until(stop)
         finally:
@@ -173,10 +181,11 @@ class Relay:
                     if loop.time() >= owned.upkeep_at:
                         await self._keep_up(owned)
                         owned.upkeep_at = loop.time() + _UPKEEP
-                    began = loop.time()
+                    began, last = loop.time(), stop.is_set()
                     carried = await self._carry(owned)
                     took = loop.time() - began
-                    if stop.is_set() and carried == 0:
+                    if last and carried < _LIMIT:
+                        await owned.connection.execute(_DELETE, owned.acknowledged)
                         return
                     wait = _BUSY_POLL if carried else min(wait * 2, self._rest_poll)
                     if carried < _LIMIT:
@@ -342,10 +351,20 @@ class Relay:
         self._partitions.clear()
         if producer is not None:
             try:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(_STOP_TIMEOUT):
                     await producer.stop()
             except (TimeoutError, KafkaError) as error:
                 _log.warning("producer did not stop", reason=type(error).__name__)
+                await _abandon(producer)
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """End what a `stop` that was cut short leaves running for good, connections and all."""
+    sender = producer._sender.sender_task  # noqa: SLF001  nothing public ends it now
+    sender.cancel()
+    closing = asyncio.create_task(producer.client.close())  # ends what the sender waits for
+    await asyncio.wait({sender, closing}, timeout=_STOP_TIMEOUT)
+    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001  whoever waits for it
 
 
 def _append(batch: BatchBuilder, row: asyncpg.Record) -> bool:
