@@ -105,6 +105,17 @@ async def test_a_poison_record_ends_alone_in_the_dead_letter_topic(
     assert alarms() == before + 1
 
 
+async def test_poison_is_one_dead_letter_however_often_it_comes_in_a_batch(
+    database: Database, admin: Admin
+) -> None:
+    bad = [till.record(uuid7(), offset=0, value=b"junk %d" % n) for n in range(2)]
+    shell = till.shell(database)
+
+    await handle(shell, bad[0], bad[0], bad[1], bad[0])
+
+    assert await letters(admin) == [(each.key, each.value) for each in bad]
+
+
 @pytest.mark.parametrize("batches", ["tf", "t,f,f", "t,tf", "t,ft"])
 async def test_a_known_id_with_other_content_is_poison(
     database: Database, admin: Admin, batches: str

@@ -28,6 +28,17 @@ _IS_HEAD = """(p.state_version IS NOT NULL OR NOT EXISTS (
                    AND o.state_version IS NULL))"""
 """Nothing of the key stands before it."""
 
+_ADD = """
+INSERT INTO parked AS p
+       (seq, key, event_id, topic, partition, "offset", header_names, header_values,
+        payload, digest, recorded_at, state_version, state, attempt, next_at,
+        error_class, error, parked_at, failed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, now(),
+        $15, $16, $17, $18)
+    ON CONFLICT DO NOTHING
+RETURNING topic, partition, "offset", digest
+"""
+
 ParkedState = Literal["retry", "dead", "skipped", "discarded"]
 
 
@@ -91,25 +102,26 @@ async def blocked_keys(tx: Transaction, keys: Iterable[bytes]) -> set[bytes]:
 
 
 async def add(tx: Transaction, parked: Sequence[Parked]) -> list[Parked]:
-    """Park messages; answers those that were not parked before (a poison record may return)."""
-    return [each for each in parked if await _insert(tx, each)]
+    """Park messages in one exchange; answers those that were not parked before.
 
-
-async def _insert(tx: Transaction, parked: Parked) -> bool:
-    if parked.state == "retry":
+    A poison record may return, even in the same batch.
+    """
+    if not parked:
+        return []
+    if any(each.state == "retry" for each in parked):
         tx.ring(BELL)
+    known = {_identity(each.record): each for each in parked}
+    rows = await tx.raw.fetchmany(_ADD, [_columns(each) for each in parked])
+    return [known[tuple(row)] for row in rows]
+
+
+def _identity(record: Record) -> tuple[object, ...]:
+    return record.topic, record.partition, record.offset, inbox.digest_of(record.value)
+
+
+def _columns(parked: Parked) -> tuple[object, ...]:
     record, failure = parked.record, parked.failure
-    inserted = await tx.fetchval(
-        """
-        INSERT INTO parked AS p
-               (seq, key, event_id, topic, partition, "offset", header_names, header_values,
-                payload, digest, recorded_at, state_version, state, attempt, next_at,
-                error_class, error, parked_at, failed_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, now(),
-                $15, $16, $17, $18)
-            ON CONFLICT DO NOTHING
-        RETURNING id
-        """,
+    return (
         parked.seq,
         record.key if len(record.key or b"") <= KEY_LIMIT else None,  # poison, which blocks nobody
         parked.event_id,
@@ -129,7 +141,6 @@ async def _insert(tx: Transaction, parked: Parked) -> bool:
         failure.first_at,
         failure.last_at,
     )
-    return inserted is not None
 
 
 async def add_state(tx: Transaction, parked: Parked) -> None:
@@ -140,7 +151,7 @@ async def add_state(tx: Transaction, parked: Parked) -> None:
         parked.record.key,
         parked.state_version,
     )
-    await _insert(tx, parked)
+    await add(tx, [parked])
 
 
 async def forget_states(tx: Transaction, topic: str, versions: dict[bytes, int]) -> None:
