@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -20,6 +20,7 @@ from common.message import Event, Outcome, Stale, uuid7
 from common.parked import Patience
 from common.shell import Shell
 from common.sweeper import Sweep
+from typing_extensions import override
 
 Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -215,6 +216,30 @@ async def test_poison_older_than_the_inbox_is_not_handled_on_a_guess(
     assert row
     assert row["state"] == "skipped"
     assert "older than the inbox" in row["error"]
+
+
+async def test_a_failure_is_noted_at_its_own_message_though_another_sweeper_had_that_since(
+    database: Database, admin: Admin
+) -> None:
+    """Its transaction is over by then, so its row may be gone."""
+    full, other = uuid7(), uuid7()
+    await handle(database, till.record(full), till.record(other, offset=1), rule=sick)
+    await admin.execute("INSERT INTO till VALUES ($1, 999)", full)
+    await admin.execute("UPDATE parked SET next_at = now() - make_interval(secs => 9 - id)")
+
+    class Overtaken(Sweep[till.Till]):
+        @override
+        async def _fail_head(self, *given: Any) -> None:
+            await admin.execute("UPDATE till SET n = 1 WHERE order_id = $1", full)
+            decider = till.shell(database).decider
+            assert await Sweep(decider, database=database, patience=AT_ONCE).once(1) == 1
+            await super()._fail_head(*given)
+
+    sweep = Overtaken(till.shell(database).decider, database=database, patience=AT_ONCE)
+    await sweep.once(1)
+
+    left = await admin.fetch("SELECT key, attempt, error_class FROM parked")
+    assert [tuple(row) for row in left] == [(str(other).encode(), 1, "builtins.LookupError")]
 
 
 class CustomerChanged(Event):

@@ -192,6 +192,19 @@ async def take_heads(tx: Transaction, limit: int) -> list[Parked]:
     return [of_row(row) for row in rows]
 
 
+async def take_again(tx: Transaction, before: Parked) -> list[Parked]:
+    """Lock a message that was taken before, if it is as it was and nobody else tries it."""
+    rows = await tx.fetch(
+        """
+        SELECT * FROM parked WHERE id = $1 AND state = 'retry' AND attempt = $2
+           FOR UPDATE SKIP LOCKED
+        """,
+        before.row_id,
+        before.failure.attempts,
+    )
+    return [of_row(row) for row in rows]
+
+
 def of_row(row: asyncpg.Record) -> Parked:
     """Read a whole row of the table."""
     return Parked(

@@ -46,20 +46,24 @@ class Sweep(Generic[S]):
 
     async def once(self, limit: int = 100) -> int:
         """Try the parked messages that are due, heads of their keys only; answers how many."""
+        heads: list[Parked] = []
         try:
-            return await self._try_heads(limit)
+            return await self._try_heads(limit, heads)
         except (Unavailable, Flood):
             raise
         except Exception as error:  # load or save failed: fewer at a time, until it is one alone
             if limit > 1:
                 return await self.once(limit // 2) + await self.once(limit - limit // 2)
-            await self._fail_head(error)
+            if not heads:
+                raise
+            await self._fail_head(heads[0], error)
             return 1
 
-    async def _try_heads(self, limit: int) -> int:
+    async def _try_heads(self, limit: int, heads: list[Parked]) -> int:
+        """Try those that are due, and name them even when that fails."""
         batch = Batch()
         async with self._database.transaction() as tx:
-            heads = await parked.take_heads(tx, limit)
+            heads += await parked.take_heads(tx, limit)
             if not heads:
                 return 0
             failpoint("sweeper.taken")
@@ -129,10 +133,11 @@ class Sweep(Generic[S]):
             dead = Parked(head.record, head.seq, head.event_id, state, failure)
             await outbox.insert(tx, [self._decider.dead_letter(dead)])
 
-    async def _fail_head(self, error: Exception) -> None:
+    async def _fail_head(self, failed: Parked, error: Exception) -> None:
+        """Note the failure, unless another sweeper or an operator has had the message since."""
         batch = Batch()
         async with self._database.transaction() as tx:
-            for head in await parked.take_heads(tx, 1):
+            for head in await parked.take_again(tx, failed):
                 batch.decided = [] if _is_old(head) else [False]
                 failure = parked.repeated(parked.failure_of(error, tx.now), head.failure)
                 await self._put_back(tx, head, failure, batch)
