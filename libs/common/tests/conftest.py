@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from common import ops_tables
 from common.database import Database
-from common.migration import create_messaging_tables
+from common.migration import create_messaging_tables, index_what_is_set_aside
 from common.schema import engine_for
 from common.settings import PostgresSettings
 from pydantic import SecretStr
@@ -46,6 +46,7 @@ def _create_tables(connection: Connection) -> None:
     with Operations.context(MigrationContext.configure(connection)):
         create_messaging_tables("inventory")
         ops_tables.create("inventory")
+        index_what_is_set_aside("inventory")
 
 
 @pytest_asyncio.fixture

@@ -139,12 +139,30 @@ $body$
 """
 
 
+_ASIDE = {
+    "ix_parked_replayable": (["seq", "id"], "state IN ('dead', 'skipped')"),
+    "ix_parked_aside": (["next_at"], "state IN ('skipped', 'discarded')"),
+}
+
+
 def create_messaging_tables(schema: str) -> None:
     """Create what every consumer and relay keeps, in the migration that calls it."""
     words = {"schema": schema, "vacuum": _VACUUM, "days": INBOX_DAYS}
     for statement in (*_TABLES.split(";\n"), _UUID7_FLOOR, _PARTITIONS, *_GRANTS.split(";\n")):
         if statement.strip():
             op.execute(statement.format(**words))
+
+
+def index_what_is_set_aside(schema: str) -> None:
+    """Index what replay jobs page through, and what is to be forgotten; retries touch neither."""
+    for name, (columns, where) in _ASIDE.items():
+        op.create_index(name, "parked", columns, schema=schema, postgresql_where=sa.text(where))
+
+
+def drop_indexes_of_what_is_set_aside(schema: str) -> None:
+    """Drop these again."""
+    for name in _ASIDE:
+        op.drop_index(name, "parked", schema=schema)
 
 
 def drop_messaging_tables(schema: str) -> None:
@@ -250,6 +268,10 @@ def _parked_indexes() -> list[sa.Index]:
         sa.Index("uq_parked_state", "topic", "key", unique=True, postgresql_where=state),
         sa.Index("ix_parked_blocking", "key", "seq", postgresql_where=blocking),
         sa.Index("ix_parked_due", "next_at", postgresql_where=sa.text("state = 'retry'")),
+        *(
+            sa.Index(name, *columns, postgresql_where=sa.text(where))
+            for name, (columns, where) in _ASIDE.items()
+        ),
     ]
 
 

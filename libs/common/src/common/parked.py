@@ -39,6 +39,17 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, now(),
 RETURNING topic, partition, "offset", digest
 """
 
+FORGET = """
+WITH removed AS (
+    DELETE FROM parked WHERE id = ANY(ARRAY(
+        SELECT id FROM parked
+         WHERE state IN ('skipped', 'discarded') AND next_at < now() - $1::interval
+         ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED))
+    RETURNING id)
+SELECT count(*) FROM removed
+"""
+"""By when it was last moved, which is what next_at tells of a message that has no next try."""
+
 ParkedState = Literal["retry", "dead", "skipped", "discarded"]
 
 
@@ -265,6 +276,11 @@ async def failed_again(
         failure.last_at,
         delay,
     )
+
+
+async def forget(tx: Transaction, older_than: timedelta, *, most: int) -> int:
+    """Remove what was set aside so long ago; answers how many messages it was."""
+    return int(await tx.fetchval(FORGET, older_than, most))
 
 
 async def count_blocked_keys(tx: Transaction) -> int:

@@ -32,7 +32,7 @@ from common.http import create_app
 from common.listening import Doorman
 from common.relay import Relay
 from common.settings import PostgresSettings, ServiceSettings, load
-from common.sweeper import Sweeper
+from common.sweeper import Sweeper, forgetting
 
 MODES = {
     "serve": "all parts in one process",
@@ -265,6 +265,7 @@ class Process:
         if self.mode in {"serve", "consume"}:
             keeper = PartitionKeeper(service.database)
             loops += [keeper, service.consumer, Sweeper(service.consumer, service.database)]
+            loops.append(forgetting(service.database, service.consumer.kafka.parked_keep))
             loops += [replay.loop(service.database), *service.loops]
             if service.breakers:
                 loops.append(BreakerNotes(service.database, service.breakers))

@@ -34,6 +34,12 @@ _READ = "SELECT *, filter::text AS asked FROM replay_jobs WHERE job_id = $1"
 _READ_AND_LOCK = f"{_READ} FOR UPDATE"
 _REPLAYABLE = "state IN ('dead', 'skipped')"
 
+NEXT = f"""
+SELECT id, seq, replays FROM parked
+ WHERE {MATCHES} AND {_REPLAYABLE} AND id <= $8 AND (seq, id) > ($9, $10)
+ ORDER BY seq, id LIMIT $11 FOR UPDATE
+"""  # noqa: S608  constants
+
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
@@ -193,11 +199,7 @@ async def _advance(tx: Transaction, job: asyncpg.Record) -> None:
     left = job["max"] - job["replayed"]
     limit = min(left, math.ceil(job["rate"]))
     rows = await tx.fetch(
-        f"""
-        SELECT id, seq, replays FROM parked
-         WHERE {MATCHES} AND {_REPLAYABLE} AND id <= $8 AND (seq, id) > ($9, $10)
-         ORDER BY seq, id LIMIT $11 FOR UPDATE
-        """,  # noqa: S608  constants
+        NEXT,
         *_loaded(job["asked"]).arguments,
         job["up_to"],
         job["after_seq"],

@@ -305,6 +305,12 @@ class KafkaSettings(Fragment):
     park_policy: Literal["wait", "skip"] = Field(
         "wait", description="a key whose message is dead waits for an operator, or skips it"
     )
+    parked_keep: Duration = Field(
+        timedelta(days=90),
+        ge=timedelta(days=8),
+        description="how long messages that were skipped or discarded can be replayed; 8d at least,"
+        " longer than Kafka has them",
+    )
     retry_first_delay: Duration = Field(
         timedelta(seconds=0.2), description="delay before a parked message's second attempt"
     )

@@ -13,7 +13,7 @@ from common import dead_letter, inbox, outbox, parked, telemetry
 from common.consumer import Consumer
 from common.database import Database, Transaction
 from common.deciding import Batch, Decider
-from common.due import wait_either
+from common.due import SweepLoop, wait_either
 from common.errors import Contended, Flood, Poison, Unavailable, UnknownSchema
 from common.failpoint import failpoint
 from common.message import State
@@ -24,6 +24,12 @@ S = TypeVar("S", bound=State)
 
 _SOONEST, _LATEST = 0.05, 5.0
 """Seconds between looks: what another process parks rings no bell here."""
+
+
+_FORGETTING = timedelta(hours=1)
+"""Between looks for what to forget: it is kept for months."""
+_AT_ONCE = 1000
+"""Messages forgotten in one transaction, which a backlog repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,3 +234,13 @@ class Sweeper:
             telemetry.PARKED_KEYS.set(await parked.count_blocked_keys(tx))
             due_in = await parked.next_due_in(tx)
         return _LATEST if due_in is None else due_in
+
+
+def forgetting(database: Database, keep: timedelta) -> SweepLoop:
+    """Make the loop that forgets what was set aside so long ago: it may be about somebody."""
+
+    async def once() -> int:
+        async with database.transaction() as tx:
+            return await parked.forget(tx, keep, most=_AT_ONCE)
+
+    return SweepLoop("what is set aside", database, once, _FORGETTING)

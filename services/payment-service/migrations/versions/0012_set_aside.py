@@ -1,0 +1,18 @@
+"""What is set aside is paged and forgotten by indexes."""
+
+from common import migration
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+SCHEMA = "payments"
+
+
+def upgrade() -> None:
+    migration.index_what_is_set_aside(SCHEMA)
+
+
+def downgrade() -> None:
+    migration.drop_indexes_of_what_is_set_aside(SCHEMA)
