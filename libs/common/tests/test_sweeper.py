@@ -13,14 +13,20 @@ import asyncpg
 import pytest
 import till
 from common import avro
+from common.consumer import Consumer
 from common.database import Database
 from common.dead_letter import Record
 from common.deciding import Subscription
 from common.message import Event, Outcome, Stale, uuid7
 from common.parked import Patience
+from common.settings import KafkaSettings, PostgresSettings
 from common.shell import Shell
-from common.sweeper import Sweep
+from common.sweeper import Sweep, Sweeper
+from pydantic import SecretStr
+from structlog.testing import capture_logs
 from typing_extensions import override
+
+from tests.support.waiting import eventually
 
 Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -240,6 +246,21 @@ async def test_a_failure_is_noted_at_its_own_message_though_another_sweeper_had_
 
     left = await admin.fetch("SELECT key, attempt, error_class FROM parked")
     assert [tuple(row) for row in left] == [(str(other).encode(), 1, "builtins.LookupError")]
+
+
+async def test_a_sweeper_that_waits_for_its_database_says_so() -> None:
+    nowhere = SecretStr("postgresql://somebody:secret@127.0.0.1:1/pedido")
+    away = Database(PostgresSettings(database_url=nowhere, db_schema="orders"), name="till")
+    kafka = KafkaSettings(kafka_bootstrap_servers="127.0.0.1:9")
+    consumer = Consumer(till.subscription(), database=away, kafka=kafka)
+    stop = asyncio.Event()
+
+    with capture_logs() as said:
+        sweeping = asyncio.create_task(Sweeper(consumer, away).run(stop))
+        await eventually(lambda: "sweeper waits" in [each["event"] for each in said])
+    stop.set()
+    await sweeping
+    await away.close()
 
 
 class CustomerChanged(Event):

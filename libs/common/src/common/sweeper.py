@@ -31,6 +31,8 @@ _FORGETTING = timedelta(hours=1)
 _AT_ONCE = 1000
 """Messages forgotten in one transaction, which a backlog repeats."""
 
+_log = telemetry.get_logger()
+
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
@@ -215,7 +217,8 @@ class Sweeper:
                 await self._consumer.look_for_halt()  # a restart must not sweep on
                 if not self._consumer.halted:
                     wait = await self._round(stop)
-            except (Unavailable, Contended):
+            except (Unavailable, Contended) as error:
+                _log.warning("sweeper waits", reason=str(error))
                 wait = _LATEST
             except Flood as flood:
                 await self._consumer.halt(str(flood))
