@@ -97,7 +97,7 @@ _VACUUM = (
 """These tables stay short and are rewritten all day: what is dead is dead weight for each poll."""
 
 _PARTITIONS = """
-CREATE FUNCTION {schema}.ensure_inbox_partitions() RETURNS void
+CREATE OR REPLACE FUNCTION {schema}.ensure_inbox_partitions() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $body$
 DECLARE
     day date;
@@ -105,21 +105,30 @@ DECLARE
 BEGIN
     -- One instance at a time; the others find the work done.
     IF NOT pg_try_advisory_xact_lock(hashtext('{schema}.inbox')) THEN RETURN; END IF;
-    PERFORM set_config('lock_timeout', '2s', true);
+    -- Claims queue behind a lock that waits, say for a dump to end.
+    PERFORM set_config('lock_timeout', '100ms', true);
     FOR day IN SELECT generate_series(current_date - {days}, current_date + 2, '1 day')::date LOOP
         part := 'inbox_' || to_char(day, 'YYYYMMDD');
         IF to_regclass('{schema}.' || part) IS NULL THEN
+            -- To attach a table needs no lock that keeps claims or a dump out; PARTITION OF does.
             EXECUTE format(
-                'CREATE TABLE {schema}.%I PARTITION OF {schema}.inbox '
-                'FOR VALUES FROM (%L) TO (%L) WITH ({vacuum})',
+                'CREATE TABLE {schema}.%I (LIKE {schema}.inbox INCLUDING DEFAULTS) WITH ({vacuum})',
+                part);
+            EXECUTE format(
+                'ALTER TABLE {schema}.inbox ATTACH PARTITION {schema}.%I '
+                'FOR VALUES FROM (%L) TO (%L)',
                 part, {schema}.uuid7_floor(day), {schema}.uuid7_floor(day + 1));
         END IF;
     END LOOP;
-    FOR part IN SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-                 WHERE inhparent = '{schema}.inbox'::regclass
-                   AND relname < 'inbox_' || to_char(current_date - {days}, 'YYYYMMDD') LOOP
-        EXECUTE format('DROP TABLE {schema}.%I', part);
-    END LOOP;
+    BEGIN
+        FOR part IN SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+                     WHERE inhparent = '{schema}.inbox'::regclass
+                       AND relname < 'inbox_' || to_char(current_date - {days}, 'YYYYMMDD') LOOP
+            EXECUTE format('DROP TABLE {schema}.%I', part);
+        END LOOP;
+    EXCEPTION WHEN lock_not_available THEN
+        RAISE WARNING 'inbox partitions past retention wait until nobody holds them';
+    END;
 END
 $body$
 """
@@ -151,6 +160,11 @@ def create_messaging_tables(schema: str) -> None:
     for statement in (*_TABLES.split(";\n"), _UUID7_FLOOR, _PARTITIONS, *_GRANTS.split(";\n")):
         if statement.strip():
             op.execute(statement.format(**words))
+
+
+def replace_inbox_upkeep(schema: str) -> None:
+    """Give a schema of an earlier version the function of this one."""
+    op.execute(_PARTITIONS.format(schema=schema, vacuum=_VACUUM, days=INBOX_DAYS))
 
 
 def index_what_is_set_aside(schema: str) -> None:

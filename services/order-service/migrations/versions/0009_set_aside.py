@@ -1,4 +1,4 @@
-"""What is set aside is paged and forgotten by indexes."""
+"""What is set aside is paged and forgotten by indexes; a new inbox partition waits for nobody."""
 
 from common import migration
 
@@ -12,6 +12,7 @@ SCHEMA = "orders"
 
 def upgrade() -> None:
     migration.index_what_is_set_aside(SCHEMA)
+    migration.replace_inbox_upkeep(SCHEMA)
 
 
 def downgrade() -> None:
