@@ -41,7 +41,8 @@ class SweepLoop:
     database: Database
     sweep: Callable[[], Awaitable[int]]
     poll: timedelta
-    bell: str = "timers"
+    bell: str | None = None
+    """Rung where work is made; without one, the interval alone ends a wait."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until told to stop; a database that is away is waited for."""
@@ -51,7 +52,11 @@ class SweepLoop:
             except (Unavailable, Contended) as error:
                 _log.warning("sweep waits", name=self.name, reason=str(error))
                 found = 0
-            if not found:
+            if found:
+                continue
+            if self.bell is None:
+                await pause(stop, self.poll.total_seconds())
+            else:
                 await wait_either(stop, self.database, self.bell, self.poll)
 
 

@@ -71,7 +71,7 @@ def build(settings: Settings) -> Service:
         loops=[
             sender.loop(concurrency=settings.smtp_connections),
             build_messenger(settings, database, vault),
-            SweepLoop("old logs", database, janitor.sweep, FORGETTING, "old logs"),
+            SweepLoop("old logs", database, janitor.sweep, FORGETTING),
         ],
     )
 
