@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
-from common.database import Database
+from common.database import Database, Transaction
+from common.message import uuid7
 from notification_service.store import letters
 
-from tests.support.plans import names
+from tests.support.plans import analyse, names
+from tests.support.postgres import Databases
 
 pytestmark = pytest.mark.postgres
+
+MANY = 10_000
+LEASE = timedelta(minutes=1)
 
 
 async def test_settling_finds_its_letters_by_id_and_not_among_all_that_wait(
@@ -24,3 +30,57 @@ async def test_settling_finds_its_letters_by_id_and_not_among_all_that_wait(
     used = set(names(json.loads(plan)[0]["Plan"]))
     assert {name for name in used if name.startswith(("ix_", "pk_"))} == {"pk_notifications"}
     assert "Seq Scan" not in used
+
+
+async def owe(database: Database, status: str, due_in: timedelta = timedelta()) -> None:
+    """Have a letter to each of many customers."""
+    async with database.transaction() as tx:
+        await tx.execute(
+            """
+            WITH known AS (
+                INSERT INTO customers (customer_id, version, email)
+                SELECT gen_random_uuid(), 1, 'ada@example.com' FROM generate_series(1, $1::int)
+                RETURNING customer_id
+            )
+            INSERT INTO notifications (id, order_id, customer_id, kind, subject, reason, message_id,
+                                       status, created_at, due_at, settled_at)
+            SELECT gen_random_uuid(), gen_random_uuid(), customer_id, 'confirmed', '', '', '',
+                   $2::text, clock_timestamp(), now() + $3::interval,
+                   CASE WHEN $2 <> 'PENDING' THEN now() END
+              FROM known
+            """,
+            MANY,
+            status,
+            due_in,
+        )
+
+
+async def rows_read(tx: Transaction, table: str) -> int:
+    read: int = await tx.fetchval(
+        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables"
+        " WHERE schemaname = current_schema() AND relname = $1",
+        table,
+    )
+    return read
+
+
+@pytest.mark.parametrize("before", ["nothing", "much"])
+async def test_a_lease_reads_what_it_takes_and_not_all_that_waits(
+    database: Database, databases: Databases, before: str
+) -> None:
+    if before == "much":
+        await owe(database, "SENT")
+        await analyse(databases.admin_dsn, "notifications.notifications")
+    for _ in range(6):  # then its plan is kept
+        async with database.transaction() as tx:
+            assert await letters.lease_letters(tx, 72, uuid7(), LEASE) == []
+
+    await owe(database, "PENDING", timedelta(minutes=5))
+    await owe(database, "PENDING")
+
+    for _ in range(2):
+        async with database.transaction() as tx:
+            read = await rows_read(tx, "notifications")
+            assert len(await letters.lease_letters(tx, 72, uuid7(), LEASE)) == 72
+            assert await rows_read(tx, "notifications") - read < 1000
+        await analyse(databases.admin_dsn, "notifications.notifications")

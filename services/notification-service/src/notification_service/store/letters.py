@@ -22,13 +22,13 @@ SENDING_BELL = "sending"
 
 async def are_letters_due(database: Database) -> bool:
     """Tell whether there may be something to lease."""
-    (row,) = await database.fetch(
+    rows = await database.fetch(
         """
-        SELECT EXISTS (SELECT FROM notifications
-                        WHERE status = 'PENDING' AND due_at <= now()) AS due
+        SELECT FROM notifications
+         WHERE status = 'PENDING' AND due_at <= now() ORDER BY created_at, id LIMIT 1
         """
     )
-    return bool(row["due"])
+    return bool(rows)
 
 
 async def lease_letters(
@@ -40,7 +40,7 @@ async def lease_letters(
     One process leases at a time, so that no two hold letters to the same recipient.
     """
     lease_ends = time.monotonic() + lease_for.total_seconds()
-    await _wait_for_other_senders(tx)
+    await _begin_alone(tx)
     await _address(tx)
     rows = await tx.fetch(
         """
@@ -50,7 +50,8 @@ async def lease_letters(
                AND NOT EXISTS (SELECT FROM notifications e
                                 WHERE e.customer_id = n.customer_id AND e.status = 'PENDING'
                                   AND e.due_at > now()
-                                  AND (e.created_at, e.id) < (n.created_at, n.id))
+                                  AND (e.created_at, e.id) < (n.created_at, n.id)
+                                ORDER BY e.due_at OFFSET 0)
              ORDER BY n.created_at, n.id LIMIT $1 FOR UPDATE OF n SKIP LOCKED
         ), leased AS (
             UPDATE notifications n
@@ -66,28 +67,41 @@ async def lease_letters(
           FROM leased JOIN customers c USING (customer_id) LEFT JOIN orders USING (order_id)
                LEFT JOIN amendments a USING (order_id)
                LEFT JOIN preferences p ON p.customer_id = c.customer_id
-         ORDER BY leased.created_at, leased.id
         """,
         limit,
         token,
         lease_for,
     )
-    return [_letter(row, lease_ends) for row in rows]
+    ordered = sorted(rows, key=lambda row: (row["created_at"], row["id"]))
+    return [_letter(row, lease_ends) for row in ordered]
 
 
-async def _wait_for_other_senders(tx: Transaction) -> None:
+async def _begin_alone(tx: Transaction) -> None:
+    """Wait for other senders, and let nothing be sorted.
+
+    Then each ORDER BY names its index, and a lease walks until it has enough: a plan made while
+    little was pending would read all that is, time and again, when a mail outage has piled it up.
+    """
     # By itself: a statement sees what was committed when it began. One that also looked for notices
     # without a recipient would miss those of its wait, and send later ones before them.
-    await tx.execute("SELECT pg_advisory_xact_lock(hashtext(current_schema || '.letters'))")
+    await tx.execute(
+        """
+        SELECT set_config('enable_sort', 'off', true),
+               pg_advisory_xact_lock(hashtext(current_schema || '.letters'))
+        """
+    )
 
 
 async def _address(tx: Transaction) -> None:
-    """Find the recipients of notices that were committed before, or beside, their order."""
+    """Find the recipients of notices that were committed before, or beside, their order.
+
+    All of them are pending: to say so would offer the planner the index of all that is.
+    """
     await tx.execute(
         """
         UPDATE notifications n SET customer_id = o.customer_id
           FROM orders o
-         WHERE n.status = 'PENDING' AND n.customer_id IS NULL AND o.order_id = n.order_id
+         WHERE n.customer_id IS NULL AND o.order_id = n.order_id
         """
     )
 

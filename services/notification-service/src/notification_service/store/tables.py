@@ -67,13 +67,8 @@ sa.Table(
     sa.Column("settled_at", _MOMENT),
     sa.UniqueConstraint("order_id", "kind", "subject", postgresql_nulls_not_distinct=True),
     sa.CheckConstraint("status IN ('PENDING', 'SENT', 'FAILED', 'SUPPRESSED')", name="status"),
-    sa.Index("ix_notifications_due", "due_at", postgresql_where=_PENDING),
+    sa.Index("ix_notifications_turn", "created_at", "id", "due_at", postgresql_where=_PENDING),
     sa.Index("ix_notifications_recipient", "customer_id", "due_at", postgresql_where=_PENDING),
-    sa.Index(
-        "ix_notifications_unaddressed",
-        "order_id",
-        postgresql_where=sa.text("status = 'PENDING' AND customer_id IS NULL"),
-    ),
     sa.Index("ix_notifications_customer", "customer_id", "created_at", "id"),
     sa.Index("ix_notifications_created", "created_at", "id"),
 )
