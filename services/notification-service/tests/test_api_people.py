@@ -163,6 +163,15 @@ async def test_sample_data_that_make_no_sense_are_refused(mailroom: Mailroom, bo
     assert answer.status_code in {400, 422}
 
 
+async def test_an_order_whose_id_tells_of_no_day_is_shown_without_one(mailroom: Mailroom) -> None:
+    sample = {"orderId": "ffffffff-ffff-7fff-bfff-ffffffffffff"}
+
+    answer = await mailroom.ask("POST", "/templates/confirmed/preview", sample)
+
+    assert answer.status_code == 200
+    assert sample["orderId"] in answer.json()["text"]
+
+
 async def test_a_template_in_sample_data_is_only_text(mailroom: Mailroom) -> None:
     sample = {"lines": [{"sku": "{{ 7 * 7 }}"}]}
 

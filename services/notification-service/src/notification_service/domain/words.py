@@ -94,7 +94,10 @@ def placed_on(order_id: UUID, language: Language) -> str | None:
     """Write the day that is in an order's id, if its id tells the time."""
     if order_id.version != _UUID7:
         return None
-    moment = datetime.fromtimestamp((order_id.int >> 80) / 1000, UTC)
+    try:
+        moment = datetime.fromtimestamp((order_id.int >> 80) / 1000, UTC)
+    except (ValueError, OverflowError):
+        return None
     return day(moment.date(), language)
 
 
