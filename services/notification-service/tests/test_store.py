@@ -210,6 +210,17 @@ async def test_a_notice_put_off_is_not_due_before_its_time(database: Database) -
     assert (row["status"], row["error"], row["attempt"]) == ("PENDING", "smtp_451", 1)
 
 
+async def test_what_was_not_tried_has_cost_no_attempt(database: Database) -> None:
+    letter = await one_due(database)
+    untried = Settlement(letter.notice_id, letter.token, "PENDING", None, timedelta(), None, None)
+
+    async with database.transaction() as tx:
+        assert await letters.save_settlements(tx, [untried]) == {letter.notice_id}
+
+    (again,) = await lease(database)
+    assert (letter.attempt, again.attempt) == (1, 1)
+
+
 async def test_a_notice_owed_twice_is_one_row(database: Database) -> None:
     order_id = uuid7()
     for _ in range(2):

@@ -123,13 +123,16 @@ def _delivery(row: Row, token: UUID, lease_ends: float) -> Delivery:
 
 
 async def save_settlements(tx: Transaction, settlements: Sequence[Settlement]) -> set[UUID]:
-    """Write outcomes where the lease still stands; answers the deliveries that were written."""
+    """Write outcomes where the lease still stands; answers the deliveries that were written.
+
+    What was not tried has cost no attempt.
+    """
     ordered = sorted(settlements, key=lambda settlement: settlement.delivery_id)
     rows = await tx.fetch(
         """
         WITH outcome AS MATERIALIZED (
-            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::interval[])
-                       AS o (delivery_id, token, status, delay)
+            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::interval[], $5::text[])
+                       AS o (delivery_id, token, status, delay, outcome)
         ), locked AS MATERIALIZED (
             SELECT d.delivery_id FROM deliveries d JOIN outcome o USING (delivery_id)
              WHERE d.lease_token = o.token AND d.status = 'PENDING'
@@ -137,6 +140,7 @@ async def save_settlements(tx: Transaction, settlements: Sequence[Settlement]) -
         )
         UPDATE deliveries d
            SET status = o.status, due_at = now() + o.delay, lease_token = NULL,
+               attempt = d.attempt - (o.outcome IS NULL)::int,
                settled_at = CASE WHEN o.status = 'PENDING' THEN NULL ELSE now() END
           FROM outcome o JOIN locked USING (delivery_id)
          WHERE d.delivery_id = o.delivery_id
@@ -146,6 +150,7 @@ async def save_settlements(tx: Transaction, settlements: Sequence[Settlement]) -
         [settlement.token for settlement in ordered],
         [settlement.status for settlement in ordered],
         [settlement.delay for settlement in ordered],
+        [settlement.outcome for settlement in ordered],
     )
     return {row["delivery_id"] for row in rows}
 

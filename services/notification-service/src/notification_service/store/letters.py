@@ -154,7 +154,7 @@ WITH settled AS MATERIALIZED (
 ), written AS (
     UPDATE notifications n
        SET status = s.status, error = s.error, due_at = now() + s.delay,
-           lease_token = NULL,
+           attempt = n.attempt - (s.outcome IS NULL)::int, lease_token = NULL,
            settled_at = CASE WHEN s.status = 'PENDING' THEN NULL ELSE now() END
       FROM settled s JOIN locked l USING (id)
      WHERE n.id = s.id AND l.lease_token = s.token AND l.status = 'PENDING'
@@ -173,6 +173,7 @@ what they are found by."""
 async def save_settlements(tx: Transaction, settlements: Sequence[Settlement]) -> set[UUID]:
     """Write outcomes and log what was tried, where the lease still stands.
 
+    What was not tried has cost no attempt.
     Answers the notices that were written.
     """
     rows = await tx.fetch(
