@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from common.database import Database, Transaction
 from common.message import uuid7
-from notification_service.store import letters
+from notification_service.store import deliveries, letters
 
 from tests.support.plans import analyse, names
 from tests.support.postgres import Databases
@@ -84,3 +84,42 @@ async def test_a_lease_reads_what_it_takes_and_not_all_that_waits(
             assert len(await letters.lease_letters(tx, 72, uuid7(), LEASE)) == 72
             assert await rows_read(tx, "notifications") - read < 1000
         await analyse(databases.admin_dsn, "notifications.notifications")
+
+
+async def have_deliveries(tx: Transaction) -> None:
+    """Have one endpoint a delivery for each of many orders."""
+    await tx.execute(
+        """
+        WITH added AS (
+            INSERT INTO endpoints (endpoint_id, url, description, types, secret)
+            VALUES (gen_random_uuid(), '', '', '{}', '') RETURNING endpoint_id
+        )
+        INSERT INTO deliveries (delivery_id, endpoint_id, order_id, type, subject, payload)
+        SELECT gen_random_uuid(), endpoint_id, gen_random_uuid(), 'order.placed', '', ''
+          FROM added, generate_series(1, $1::int)
+        """,
+        MANY,
+    )
+
+
+async def test_to_hold_an_order_back_reads_no_other(
+    database: Database, databases: Databases
+) -> None:
+    async with database.transaction() as tx:
+        await have_deliveries(tx)
+        await tx.execute("UPDATE deliveries SET status = 'DELIVERED', settled_at = now()")
+    await analyse(databases.admin_dsn, "notifications.deliveries")
+    for _ in range(6):
+        async with database.transaction() as tx:
+            await deliveries.hold_back(tx, [uuid7()])
+
+    async with database.transaction() as tx:
+        await have_deliveries(tx)
+        put_off = await tx.fetchval("SELECT delivery_id FROM deliveries ORDER BY seq DESC LIMIT 1")
+
+    for _ in range(2):
+        async with database.transaction() as tx:
+            read = await rows_read(tx, "deliveries")
+            await deliveries.hold_back(tx, [put_off])
+            assert await rows_read(tx, "deliveries") - read < 10
+        await analyse(databases.admin_dsn, "notifications.deliveries")

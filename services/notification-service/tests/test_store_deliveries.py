@@ -7,7 +7,13 @@ from uuid import UUID
 import pytest
 from common.message import uuid7
 from notification_service import handlers
-from notification_service.domain.deliveries import Call, Delivery, Untried
+from notification_service.domain.deliveries import (
+    Answered,
+    Call,
+    Delivery,
+    Unanswered,
+    Untried,
+)
 from notification_service.domain.happenings import EventType, Happening
 from notification_service.store import deliveries
 
@@ -16,6 +22,8 @@ from tests.support.mailroom import Mailroom
 pytestmark = pytest.mark.postgres
 
 SCHEDULE = (timedelta(hours=1),) * 3
+TIMEOUT = Unanswered("timeout", timedelta())
+DELIVERED = Answered(200, timedelta())
 
 
 async def add_endpoint(mailroom: Mailroom) -> UUID:
@@ -52,3 +60,55 @@ async def test_a_call_that_was_never_made_has_cost_no_attempt(mailroom: Mailroom
 
     (again,) = await lease(mailroom)
     assert (first.attempt, again.attempt) == (1, 1)
+
+
+async def due(mailroom: Mailroom) -> dict[tuple[UUID, UUID], list[bool]]:
+    """Tell of each endpoint and order which of its deliveries are due, in their order."""
+    rows = await mailroom.rows(
+        """
+        SELECT endpoint_id, order_id, array_agg(due_at <= now() ORDER BY seq) FROM deliveries
+         WHERE status = 'PENDING' GROUP BY endpoint_id, order_id
+        """
+    )
+    return {(endpoint_id, order_id): due for endpoint_id, order_id, due in rows}
+
+
+async def test_what_follows_a_delivery_that_is_put_off_is_put_off_with_it(
+    mailroom: Mailroom,
+) -> None:
+    bad, good = await add_endpoint(mailroom), await add_endpoint(mailroom)
+    stuck = await happen(mailroom, "order.placed", "order.confirmed", "order.completed")
+    leased = {each.endpoint_id: each for each in await lease(mailroom)}
+    other = await happen(mailroom, "order.placed", "order.confirmed")
+
+    await settle(mailroom, [(leased[bad], TIMEOUT), (leased[good], DELIVERED)])
+
+    assert await due(mailroom) == {
+        (bad, stuck): [False, False, False],
+        (bad, other): [True, True],
+        (good, stuck): [True, True],
+        (good, other): [True, True],
+    }
+    assert await mailroom.rows(
+        "SELECT count(DISTINCT due_at) FROM deliveries WHERE endpoint_id = $1 AND order_id = $2",
+        bad,
+        stuck,
+    ) == [(1,)]
+
+
+async def test_what_follows_a_delivery_that_staff_sends_again_waits_no_longer(
+    mailroom: Mailroom,
+) -> None:
+    endpoint_id = await add_endpoint(mailroom)
+    order_id = await happen(mailroom, "order.placed", "order.confirmed")
+    (leased,) = await lease(mailroom)
+    await settle(mailroom, [(leased, TIMEOUT)])
+    await mailroom.run("UPDATE endpoints SET held_until = NULL")
+
+    await mailroom.ask("POST", f"/webhooks/deliveries/{leased.delivery_id}/redeliver")
+
+    assert await due(mailroom) == {(endpoint_id, order_id): [True, True]}
+    (again,) = await lease(mailroom)
+    assert again.delivery_id == leased.delivery_id
+    await settle(mailroom, [(again, DELIVERED)])
+    assert len(await lease(mailroom)) == 1

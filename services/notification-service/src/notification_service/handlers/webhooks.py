@@ -48,6 +48,9 @@ async def settle_deliveries(
         written = await delivery_store.save_settlements(tx, settlements)
         standing = [each for each in settlements if each.delivery_id in written and each.outcome]
         await delivery_store.add_attempts(tx, standing)
+        put_off = [each.delivery_id for each in standing if each.status == "PENDING"]
+        if put_off:
+            await delivery_store.hold_back(tx, put_off)
         found = deliveries.health_of(standing)
         changed = await endpoint_store.save_health(tx, found, disable_after=disable_after)
         # what follows a delivery of the same order is due now
@@ -112,6 +115,7 @@ async def redeliver(tx: Transaction, delivery_id: UUID, *, principal: UUID) -> R
         return None
     if row["endpoint_status"] == "DISABLED":
         raise Refusal("invalid_state", "the endpoint is disabled; make it active first")
+    await endpoint_store.lock_endpoints(tx, {row["endpoint_id"]})
     await delivery_store.make_due(tx, delivery_id)
     await _audit(tx, principal, "redeliver-webhook", delivery_id)
     tx.ring(WEBHOOK_BELL)

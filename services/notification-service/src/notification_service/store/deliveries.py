@@ -155,6 +155,27 @@ async def save_settlements(tx: Transaction, settlements: Sequence[Settlement]) -
     return {row["delivery_id"] for row in rows}
 
 
+async def hold_back(tx: Transaction, put_off: Sequence[UUID]) -> None:
+    """Let what follows these of the same order and endpoint be due with them, and not before.
+
+    It can't be delivered sooner, and every lease would look at all of it again. It is found by its
+    order, not by its status: an index of all that is pending is short until a backlog fills it.
+    """
+    await tx.execute(
+        """
+        WITH put_off AS MATERIALIZED (
+            SELECT endpoint_id, order_id, seq, due_at FROM deliveries
+             WHERE delivery_id = ANY($1::uuid[])
+        )
+        UPDATE deliveries f SET due_at = greatest(f.due_at, p.due_at)
+          FROM put_off p
+         WHERE f.endpoint_id = p.endpoint_id AND f.order_id = p.order_id AND f.seq > p.seq
+           AND f.settled_at IS NULL AND f.lease_token IS NULL
+        """,
+        put_off,
+    )
+
+
 async def add_attempts(tx: Transaction, settlements: Sequence[Settlement]) -> None:
     """Note in the delivery log what was tried, what was answered, and how long it took."""
     await tx.execute(
@@ -213,13 +234,23 @@ async def list_attempts(tx: Transaction, delivery_id: UUID) -> list[Row]:
 
 
 async def make_due(tx: Transaction, delivery_id: UUID) -> None:
-    """Make a delivery due now as if it were new, unless it is just being tried."""
+    """Make a delivery due now as if it were new, unless it is just being tried.
+
+    What follows it of the same order no longer waits for its time.
+    """
     await tx.execute(
         """
-        UPDATE deliveries
-           SET status = 'PENDING', attempt = 0, due_at = now(), settled_at = NULL,
-               lease_token = NULL
-         WHERE delivery_id = $1 AND (status <> 'PENDING' OR lease_token IS NULL)
+        WITH again AS (
+            UPDATE deliveries
+               SET status = 'PENDING', attempt = 0, due_at = now(), settled_at = NULL,
+                   lease_token = NULL
+             WHERE delivery_id = $1 AND (status <> 'PENDING' OR lease_token IS NULL)
+            RETURNING endpoint_id, order_id, seq
+        )
+        UPDATE deliveries f SET due_at = now()
+          FROM again a
+         WHERE f.endpoint_id = a.endpoint_id AND f.order_id = a.order_id AND f.seq > a.seq
+           AND f.status = 'PENDING' AND f.lease_token IS NULL
         """,
         delivery_id,
     )
