@@ -142,13 +142,18 @@ async def test_an_event_is_remembered_for_as_long_as_its_notice_is_not(mailroom:
     assert await mailroom.rows("SELECT kind FROM notifications") == []
 
 
+@pytest.mark.parametrize("log", ["mail_keep", "webhook_keep"])
 @pytest.mark.parametrize(("days", "taken"), [(45, False), (46, True), (3650, True)])
-def test_notices_are_kept_for_longer_than_an_event_can_come_again(
-    settings: Settings, days: int, *, taken: bool
+def test_what_was_told_is_kept_for_longer_than_an_event_can_come_again(
+    settings: Settings, log: str, days: int, *, taken: bool
 ) -> None:
-    asked: dict[str, Any] = settings.model_dump() | {"mail_keep": timedelta(days=days)}
+    asked: dict[str, Any] = settings.model_dump() | {log: timedelta(days=days)}
     if taken:
-        assert Settings(**asked).mail_keep == timedelta(days=days)
+        assert getattr(Settings(**asked), log) == timedelta(days=days)
         return
-    with pytest.raises(ValidationError, match="mail again"):
+    with pytest.raises(ValidationError, match="told again"):
         Settings(**asked)
+
+
+def test_by_default_no_event_outlives_what_it_told(settings: Settings) -> None:
+    assert settings.webhook_keep == KEEP <= settings.mail_keep

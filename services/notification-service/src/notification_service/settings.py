@@ -65,7 +65,7 @@ class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
         timedelta(days=1), description="how long the secret before a rotation still signs, too"
     )
     webhook_keep: Duration = Field(
-        timedelta(days=30), description="how long a settled delivery stays in the log"
+        timedelta(days=46), description="how long a settled delivery stays in the log; 46d at least"
     )
     webhook_allow_private_networks: bool = Field(
         default=False,
@@ -92,12 +92,12 @@ class Settings(ProcessSettings, KafkaSettings, JwtSettings, ApiSettings):
             raise ValueError(message)
         return self
 
-    @field_validator("mail_keep")
+    @field_validator("mail_keep", "webhook_keep")
     @classmethod
-    def _no_event_outlives_its_notice(cls, value: timedelta) -> timedelta:
+    def _no_event_outlives_what_it_told(cls, value: timedelta) -> timedelta:
         if value < _LONGEST_REPLAY:
             message = (
-                f"less than {_LONGEST_REPLAY.days}d: an event that came again would mail again"
+                f"less than {_LONGEST_REPLAY.days}d: an event that came again would be told again"
             )
             raise ValueError(message)
         return value
