@@ -6,11 +6,12 @@ import json
 from datetime import timedelta
 
 import pytest
+from common import searching
 from common.database import Database, Transaction
 from common.message import uuid7
-from notification_service.store import deliveries, letters
+from notification_service.store import deliveries, letters, reads
 
-from tests.support.plans import analyse, names
+from tests.support.plans import analyse, names, plan_of
 from tests.support.postgres import Databases
 
 pytestmark = pytest.mark.postgres
@@ -84,6 +85,20 @@ async def test_a_lease_reads_what_it_takes_and_not_all_that_waits(
             assert len(await letters.lease_letters(tx, 72, uuid7(), LEASE)) == 72
             assert await rows_read(tx, "notifications") - read < 1000
         await analyse(databases.admin_dsn, "notifications.notifications")
+
+
+async def test_what_failed_is_found_without_reading_what_was_sent(
+    database: Database, databases: Databases
+) -> None:
+    await owe(database, "SENT")
+    await analyse(databases.admin_dsn, "notifications.notifications")
+
+    async with database.transaction() as tx:
+        await searching.plan_afresh(tx)
+        for status in ("FAILED", "SUPPRESSED"):
+            values = (None, None, status, None, None, None, 21)
+            plan = await plan_of(tx, reads.LIST_NOTICES, *values)
+            assert "ix_notifications_unsent" in plan, plan
 
 
 async def have_deliveries(tx: Transaction) -> None:

@@ -6,6 +6,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
+from common import searching
 from common.database import Transaction
 
 Row: TypeAlias = asyncpg.Record
@@ -21,21 +22,24 @@ class NoticeFilter:
     kind: str | None = None
 
 
+LIST_NOTICES = """
+SELECT id, order_id, customer_id, kind, subject, status, attempt, error, created_at, settled_at
+  FROM notifications
+ WHERE ($1::uuid IS NULL OR customer_id = $1) AND ($2::uuid IS NULL OR order_id = $2)
+   AND ($3::text IS NULL OR status = $3) AND ($4::text IS NULL OR kind = $4)
+   AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
+ ORDER BY created_at DESC, id DESC LIMIT $7
+"""
+
+
 async def list_notices(
     tx: Transaction, wanted: NoticeFilter, *, after: tuple[datetime, UUID] | None, limit: int
 ) -> list[Row]:
     """List notices, newest first."""
     created_at, notice_id = after or (None, None)
+    await searching.plan_afresh(tx)
     return await tx.fetch(
-        """
-        SELECT id, order_id, customer_id, kind, subject, status, attempt, error, created_at,
-               settled_at
-          FROM notifications
-         WHERE ($1::uuid IS NULL OR customer_id = $1) AND ($2::uuid IS NULL OR order_id = $2)
-           AND ($3::text IS NULL OR status = $3) AND ($4::text IS NULL OR kind = $4)
-           AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
-         ORDER BY created_at DESC, id DESC LIMIT $7
-        """,
+        LIST_NOTICES,
         wanted.customer_id,
         wanted.order_id,
         wanted.status,

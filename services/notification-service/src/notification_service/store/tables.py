@@ -71,6 +71,12 @@ sa.Table(
     sa.Index("ix_notifications_recipient", "customer_id", "due_at", postgresql_where=_PENDING),
     sa.Index("ix_notifications_customer", "customer_id", "created_at", "id"),
     sa.Index("ix_notifications_created", "created_at", "id"),
+    sa.Index(
+        "ix_notifications_unsent",
+        "created_at",
+        "id",
+        postgresql_where=sa.text("status IN ('FAILED', 'SUPPRESSED')"),
+    ),
 )
 
 sa.Table(
