@@ -34,6 +34,9 @@ class Gossip:
     async def deliver(self, _notice: Notice, _text: Text, _address: str) -> Delivery:
         return self._answers.pop(0) if self._answers else Delivered()
 
+    async def close(self) -> None:
+        pass
+
 
 async def everything(mailroom: Mailroom) -> str:
     tables = await mailroom.rows(
@@ -55,9 +58,9 @@ async def live(mailroom: Mailroom, digests: Digests) -> None:
         "PUT", "/preferences", {"language": "es"}, role="customer", caller=customer_id
     )
     await mailroom.owe(customer_id, "confirmed", "shipped", "cancelled")
-    sender = Sender(mailroom.database, Gossip(), Stationery.load(), digests, timedelta(days=2))
+    sender = Sender(mailroom.database, Gossip(), Stationery.load(), digests, timedelta(days=2), 2)
     stop = asyncio.Event()
-    running = asyncio.create_task(sender.loop(concurrency=2).run(stop))
+    running = asyncio.create_task(sender.run(stop))
     await eventually(lambda: settled(mailroom))
     stop.set()
     await running

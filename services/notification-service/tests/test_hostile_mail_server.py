@@ -40,15 +40,14 @@ async def sending(
 ) -> AsyncIterator[None]:
     server = MailServer("127.0.0.1", office.port, tls=False, username=None, password=None)
     channel = Email(server, "Pedido <orders@pedido.example>", ANSWER_TIMEOUT)
-    sender = Sender(database, channel, Stationery.load(), Digests(b"k"), give_up_after)
+    sender = Sender(database, channel, Stationery.load(), Digests(b"k"), give_up_after, 4)
     stop = asyncio.Event()
-    running = asyncio.create_task(sender.loop(concurrency=4).run(stop))
+    running = asyncio.create_task(sender.run(stop))
     try:
         yield
     finally:
         stop.set()
         await running
-        await channel.close()
 
 
 async def owe(database: Database) -> UUID:

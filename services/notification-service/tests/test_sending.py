@@ -38,13 +38,18 @@ class Pigeons:
     given: list[tuple[str, str]] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
     longest_attempt: timedelta = timedelta(seconds=1)
+    left: bool = False
 
     async def deliver(self, notice: Notice, text: Text, address: str) -> Delivery:
         self.given.append((notice.message_id, address))
         self.subjects.append(text.subject)
         assert text.body
         assert text.html
+        assert not self.left
         return self.answer
+
+    async def close(self) -> None:
+        self.left = True
 
 
 @dataclass
@@ -82,8 +87,8 @@ async def sending(
     database: Database, channel: Pigeons, give_up_after: timedelta = TWO_DAYS
 ) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    loop = Sender(database, channel, STATIONERY, DIGESTS, give_up_after).loop(concurrency=4)
-    running = asyncio.create_task(loop.run(stop))
+    sender = Sender(database, channel, STATIONERY, DIGESTS, give_up_after, 4)
+    running = asyncio.create_task(sender.run(stop))
     try:
         yield
     finally:
@@ -191,7 +196,7 @@ async def test_no_address_is_logged(database: Database, capsys: pytest.CaptureFi
 async def test_a_letter_is_not_sent_when_its_lease_might_end_meanwhile(database: Database) -> None:
     order_id = await owe(database)
     channel = Pigeons()
-    sender = Sender(database, channel, STATIONERY, DIGESTS, TWO_DAYS)
+    sender = Sender(database, channel, STATIONERY, DIGESTS, TWO_DAYS, 4)
     too_short = channel.longest_attempt + LEASE_MARGIN
     async with database.transaction() as tx:
         (letter,) = await letters.lease_letters(tx, 10, uuid7(), too_short)
@@ -205,10 +210,22 @@ async def test_a_letter_is_not_sent_when_its_lease_might_end_meanwhile(database:
     assert len(channel.given) == 1
 
 
+async def test_who_stops_sending_leaves_the_channel_after_the_last_letter(
+    database: Database,
+) -> None:
+    channel = Pigeons()
+    async with sending(database, channel):
+        await owe(database)
+        await eventually(lambda: channel.given)
+        assert not channel.left
+
+    assert channel.left
+
+
 async def test_a_hundred_letters_take_a_few_leases(database: Database) -> None:
     order_ids = [await owe(database) for _ in range(100)]
     channel, stop = Pigeons(), asyncio.Event()
-    loop = Sender(database, channel, STATIONERY, DIGESTS, TWO_DAYS).loop(concurrency=4)
+    loop = Sender(database, channel, STATIONERY, DIGESTS, TWO_DAYS, 4).loop()
     sizes: list[int] = []
 
     lease = loop.lease
@@ -233,7 +250,7 @@ async def test_at_rest_nothing_is_leased_and_what_another_process_owes_is_found(
     database: Database,
 ) -> None:
     channel, stop = Pigeons(), asyncio.Event()
-    loop = Sender(database, channel, STATIONERY, DIGESTS, TWO_DAYS).loop(concurrency=4)
+    loop = Sender(database, channel, STATIONERY, DIGESTS, TWO_DAYS, 4).loop()
     leases, looks = Counted(loop.lease), Counted(loop.look)
     loop.lease, loop.look = leases, looks
     running = asyncio.create_task(loop.run(stop))

@@ -36,12 +36,18 @@ def build(settings: Settings) -> Service:
     """Build every part of the service; nothing runs yet."""
     database = Database(settings, name=NAME)
     health = Health()
-    channel = Email(MailServer.at(settings.smtp_url), settings.mail_sender, settings.smtp_timeout)
     stationery = Stationery.load()
     digests = Digests(settings.derived_key("addresses"))
     vault = Vault(settings.derived_key("webhooks"))
     janitor = Janitor(database, settings.mail_keep, settings.webhook_keep)
-    sender = Sender(database, channel, stationery, digests, settings.mail_give_up_after)
+    sender = Sender(
+        database,
+        Email(MailServer.at(settings.smtp_url), settings.mail_sender, settings.smtp_timeout),
+        stationery,
+        digests,
+        settings.mail_give_up_after,
+        settings.smtp_connections,
+    )
     api = create_app(
         title="Pedido notifications",
         service=NAME,
@@ -69,7 +75,7 @@ def build(settings: Settings) -> Service:
         consumer=consumer,
         relay=Relay(database, settings),
         loops=[
-            sender.loop(concurrency=settings.smtp_connections),
+            sender,
             build_messenger(settings, database, vault),
             SweepLoop("old logs", database, janitor.sweep, FORGETTING),
         ],

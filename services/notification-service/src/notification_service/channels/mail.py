@@ -31,6 +31,9 @@ class Channel(Protocol):
     async def deliver(self, notice: Notice, text: Text, address: str) -> Delivery:
         """Hand a message over once; every expected failure is an answer, not an exception."""
 
+    async def close(self) -> None:
+        """Leave: nothing more is to be handed over."""
+
 
 @dataclass
 class Email:
@@ -103,9 +106,9 @@ class Email:
         return await Connection.to(self.server, self.timeout.total_seconds())
 
     async def close(self) -> None:
-        """Leave the server."""
-        while self._idle:
-            await self._idle.pop().quit()
+        """Leave the server, on all connections at once: it may be silent."""
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(connection.quit() for connection in idle))
 
 
 def _why_not(error: aiosmtplib.SMTPException | OSError) -> PutOff:

@@ -1,5 +1,6 @@
 """Sends the letters that are due."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -63,15 +64,23 @@ class Sender:
     stationery: Stationery
     digests: Digests
     give_up_after: timedelta
+    concurrency: int
 
-    def loop(self, *, concurrency: int) -> DueLoop[Round, Sequence[Attempt]]:
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send what is due until told to stop, then leave the channel."""
+        try:
+            await self.loop().run(stop)
+        finally:
+            await self.channel.close()
+
+    def loop(self) -> DueLoop[Round, Sequence[Attempt]]:
         return DueLoop(
             "sending",
             database=self.database,
             lease=self.lease,
             work=self.send,
             settle=self.settle,
-            concurrency=concurrency,
+            concurrency=self.concurrency,
             lease_for=self.channel.longest_attempt + TURN + LEASE_MARGIN,
             poll=POLL,
             bell=letter_store.SENDING_BELL,
