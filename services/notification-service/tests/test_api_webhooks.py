@@ -100,11 +100,21 @@ async def test_an_endpoint_is_changed_and_disabled_and_made_active_again(
 async def test_a_removed_endpoint_is_gone_with_its_deliveries(mailroom: Mailroom) -> None:
     path = f"{ENDPOINTS}/{(await add(mailroom))['endpointId']}"
     await deliver(mailroom)
+    ((delivery_id,),) = await mailroom.rows("SELECT delivery_id FROM deliveries")
 
     answers = [await mailroom.ask("DELETE", path) for _ in range(2)]
+    afterwards = [
+        await mailroom.ask("GET", path),
+        await mailroom.ask("PATCH", path, {"status": "ACTIVE"}),
+        await mailroom.ask("POST", f"{path}/rotate-secret"),
+        await mailroom.ask("GET", f"{path}/deliveries"),
+        await mailroom.ask("GET", f"/webhooks/deliveries/{delivery_id}"),
+        await mailroom.ask("POST", f"/webhooks/deliveries/{delivery_id}/redeliver"),
+    ]
 
     assert [answer.status_code for answer in answers] == [204, 404]
-    assert await mailroom.rows("SELECT * FROM deliveries") == []
+    assert {answer.status_code for answer in afterwards} == {404}
+    assert (await mailroom.ask("GET", ENDPOINTS)).json()["data"] == []
 
 
 async def test_endpoints_come_in_pages_newest_first(mailroom: Mailroom) -> None:
@@ -163,8 +173,12 @@ async def test_there_are_not_more_endpoints_than_can_be_served(mailroom: Mailroo
     )
 
     answer = await mailroom.ask("POST", ENDPOINTS, {"url": URL})
+    ((endpoint_id,),) = await mailroom.rows("SELECT endpoint_id FROM endpoints LIMIT 1")
+    await mailroom.ask("DELETE", f"{ENDPOINTS}/{endpoint_id}")
+    in_its_place = await mailroom.ask("POST", ENDPOINTS, {"url": URL})
 
     assert (answer.status_code, answer.json()["code"]) == (409, "invalid_state")
+    assert in_its_place.status_code == 201
 
 
 async def test_every_write_is_audited(mailroom: Mailroom) -> None:

@@ -138,3 +138,20 @@ async def test_to_hold_an_order_back_reads_no_other(
             await deliveries.hold_back(tx, [put_off])
             assert await rows_read(tx, "deliveries") - read < 10
         await analyse(databases.admin_dsn, "notifications.deliveries")
+
+
+async def test_what_a_removed_endpoint_leaves_is_deleted_without_reading_the_rest(
+    database: Database, databases: Databases
+) -> None:
+    async with database.transaction() as tx:
+        await have_deliveries(tx)
+        kept = await tx.fetchval("SELECT endpoint_id FROM endpoints")
+        await have_deliveries(tx)
+        await tx.execute("UPDATE endpoints SET removed_at = now() WHERE endpoint_id <> $1", kept)
+
+    for _ in range(2):
+        async with database.transaction() as tx:
+            read = await rows_read(tx, "deliveries")
+            assert await deliveries.forget_removed(tx, most=100) == 100
+            assert await rows_read(tx, "deliveries") - read < 1000
+        await analyse(databases.admin_dsn, "notifications.deliveries", "notifications.endpoints")

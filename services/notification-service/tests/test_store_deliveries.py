@@ -15,6 +15,7 @@ from notification_service.domain.deliveries import (
     Untried,
 )
 from notification_service.domain.happenings import EventType, Happening
+from notification_service.sending.forgetting import Janitor
 from notification_service.store import deliveries
 
 from tests.support.mailroom import Mailroom
@@ -112,3 +113,27 @@ async def test_what_follows_a_delivery_that_staff_sends_again_waits_no_longer(
     assert again.delivery_id == leased.delivery_id
     await settle(mailroom, [(again, DELIVERED)])
     assert len(await lease(mailroom)) == 1
+
+
+async def test_what_a_removed_endpoint_leaves_is_deleted_bit_by_bit(mailroom: Mailroom) -> None:
+    endpoint_id = await add_endpoint(mailroom)
+    await happen(mailroom, "order.placed")
+    (leased,) = await lease(mailroom)
+    await mailroom.run(
+        """
+        INSERT INTO deliveries (delivery_id, endpoint_id, order_id, type, subject, payload)
+        SELECT gen_random_uuid(), $1::uuid, gen_random_uuid(), 'order.placed', '', ''
+          FROM generate_series(1, 1500)
+        """,
+        endpoint_id,
+    )
+
+    await mailroom.ask("DELETE", f"/webhooks/endpoints/{endpoint_id}")
+    await happen(mailroom, "order.placed")
+    await settle(mailroom, [(leased, TIMEOUT)])
+
+    assert await lease(mailroom) == []
+    janitor = Janitor(mailroom.database, timedelta(days=46), timedelta(days=46))
+    assert [await janitor.sweep() for _ in range(3)] == [1000, 501, 0]
+    for table in ("endpoints", "deliveries", "delivery_attempts"):
+        assert await mailroom.rows(f"SELECT * FROM {table}") == []  # noqa: S608

@@ -91,7 +91,7 @@ async def change_endpoint(
 
 
 async def remove_endpoint(tx: Transaction, endpoint_id: UUID, *, principal: UUID) -> bool:
-    """Remove an endpoint with its deliveries; answers whether there was one."""
+    """Remove an endpoint, whose deliveries go bit by bit; answers whether there was one."""
     removed = await endpoint_store.remove_endpoint(tx, endpoint_id)
     if removed:
         await _audit(tx, principal, "remove-webhook-endpoint", endpoint_id)

@@ -214,7 +214,8 @@ async def find_delivery(tx: Transaction, delivery_id: UUID) -> Row | None:
     return await tx.fetchrow(
         """
         SELECT d.*, e.status AS endpoint_status
-          FROM deliveries d JOIN endpoints e USING (endpoint_id) WHERE delivery_id = $1
+          FROM deliveries d JOIN endpoints e USING (endpoint_id)
+         WHERE delivery_id = $1 AND removed_at IS NULL
         """,
         delivery_id,
     )
@@ -265,6 +266,22 @@ async def forget_deliveries(tx: Transaction, older_than: timedelta, *, most: int
              WHERE settled_at < now() - $1::interval LIMIT $2 FOR UPDATE SKIP LOCKED)
         """,
         older_than,
+        most,
+    )
+    return int(tag.rpartition(" ")[2])
+
+
+async def forget_removed(tx: Transaction, *, most: int) -> int:
+    """Delete what was or was to be sent to removed endpoints; answers how many it was."""
+    tag = await tx.execute(
+        """
+        DELETE FROM deliveries WHERE delivery_id = ANY(ARRAY(
+            SELECT d.delivery_id FROM endpoints e CROSS JOIN LATERAL (
+                SELECT delivery_id FROM deliveries WHERE endpoint_id = e.endpoint_id
+                 ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED
+            ) d
+             WHERE e.removed_at IS NOT NULL LIMIT $1))
+        """,
         most,
     )
     return int(tag.rpartition(" ")[2])

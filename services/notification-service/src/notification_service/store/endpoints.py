@@ -40,7 +40,8 @@ async def add_endpoint(tx: Transaction, new: NewEndpoint, *, most: int) -> Row |
     return await tx.fetchrow(
         """
         INSERT INTO endpoints (endpoint_id, url, description, types, secret)
-        SELECT $1, $2, $3, $4, $5 WHERE (SELECT count(*) FROM endpoints) < $6
+        SELECT $1, $2, $3, $4, $5
+         WHERE (SELECT count(*) FROM endpoints WHERE removed_at IS NULL) < $6
         RETURNING *
         """,
         new.endpoint_id,
@@ -53,14 +54,17 @@ async def add_endpoint(tx: Transaction, new: NewEndpoint, *, most: int) -> Row |
 
 
 async def find_endpoint(tx: Transaction, endpoint_id: UUID) -> Row | None:
-    return await tx.fetchrow("SELECT * FROM endpoints WHERE endpoint_id = $1", endpoint_id)
+    return await tx.fetchrow(
+        "SELECT * FROM endpoints WHERE endpoint_id = $1 AND removed_at IS NULL", endpoint_id
+    )
 
 
 async def list_endpoints(tx: Transaction, *, after: UUID | None, limit: int) -> list[Row]:
     """List endpoints, newest first: their ids tell the time."""
     return await tx.fetch(
         """
-        SELECT * FROM endpoints WHERE $1::uuid IS NULL OR endpoint_id < $1
+        SELECT * FROM endpoints
+         WHERE removed_at IS NULL AND ($1::uuid IS NULL OR endpoint_id < $1)
          ORDER BY endpoint_id DESC LIMIT $2
         """,
         after,
@@ -82,7 +86,7 @@ async def change_endpoint(tx: Transaction, endpoint_id: UUID, change: EndpointCh
                failures = CASE WHEN $5 = 'ACTIVE' THEN 0 ELSE failures END,
                held_until = CASE WHEN $5 = 'ACTIVE' THEN NULL ELSE held_until END,
                updated_at = now()
-         WHERE endpoint_id = $1 RETURNING *
+         WHERE endpoint_id = $1 AND removed_at IS NULL RETURNING *
         """,
         endpoint_id,
         change.url,
@@ -93,9 +97,26 @@ async def change_endpoint(tx: Transaction, endpoint_id: UUID, change: EndpointCh
 
 
 async def remove_endpoint(tx: Transaction, endpoint_id: UUID) -> bool:
-    """Remove an endpoint with everything that was or is to be sent there."""
-    tag = await tx.execute("DELETE FROM endpoints WHERE endpoint_id = $1", endpoint_id)
+    """Have an endpoint be no more for everybody; its row goes after its last delivery."""
+    tag = await tx.execute(
+        """
+        UPDATE endpoints SET status = 'DISABLED', removed_at = now()
+         WHERE endpoint_id = $1 AND removed_at IS NULL
+        """,
+        endpoint_id,
+    )
     return tag.endswith(" 1")
+
+
+async def forget_removed(tx: Transaction) -> None:
+    """Delete the endpoints that were removed and have no delivery left."""
+    await tx.execute(
+        """
+        DELETE FROM endpoints e
+         WHERE removed_at IS NOT NULL
+           AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = e.endpoint_id)
+        """
+    )
 
 
 async def rotate_secret(
@@ -106,7 +127,7 @@ async def rotate_secret(
         """
         UPDATE endpoints
            SET secret = $2, old_secret = secret, old_secret_until = now() + $3, updated_at = now()
-         WHERE endpoint_id = $1 RETURNING old_secret_until
+         WHERE endpoint_id = $1 AND removed_at IS NULL RETURNING old_secret_until
         """,
         endpoint_id,
         sealed,

@@ -49,6 +49,7 @@ def _add_endpoints(metadata: sa.MetaData) -> None:
         sa.Column("held_until", _MOMENT),
         sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
         sa.Column("updated_at", _MOMENT, nullable=False, server_default=_NOW),
+        sa.Column("removed_at", _MOMENT),
         sa.CheckConstraint("status IN ('ACTIVE', 'DISABLED')", name="status"),
     )
 
