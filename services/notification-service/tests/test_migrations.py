@@ -46,7 +46,7 @@ async def test_an_empty_schema_is_brought_up_without_drift(empty_databases: Data
     # Raises when store and database differ.
     await run(dsn, alembic(command.check))
     assert {table.name for table in METADATA.tables.values()} <= await run(dsn, tables)
-    assert schema_head(PROGRAM.home) == newest(PROGRAM.home) == "0009"
+    assert schema_head(PROGRAM.home) == newest(PROGRAM.home) == "0010"
 
 
 async def test_every_check_that_the_store_names_is_in_the_database(databases: Databases) -> None:

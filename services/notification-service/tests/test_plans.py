@@ -117,6 +117,29 @@ async def have_deliveries(tx: Transaction) -> None:
     )
 
 
+@pytest.mark.parametrize("before", ["nothing", "much"])
+async def test_a_lease_of_deliveries_reads_their_orders_and_no_other(
+    database: Database, databases: Databases, before: str
+) -> None:
+    if before == "much":
+        async with database.transaction() as tx:
+            await have_deliveries(tx)
+            await tx.execute("UPDATE deliveries SET status = 'DELIVERED', settled_at = now()")
+        await analyse(databases.admin_dsn, "notifications.deliveries")
+    for _ in range(6):
+        async with database.transaction() as tx:
+            assert await deliveries.lease_deliveries(tx, 72, uuid7(), LEASE) == []
+
+    async with database.transaction() as tx:
+        await have_deliveries(tx)
+
+    async with database.transaction() as tx:
+        read = await rows_read(tx, "deliveries")
+        leased = await deliveries.lease_deliveries(tx, 72, uuid7(), LEASE)
+        assert len(leased) == deliveries.AT_ONCE
+        assert await rows_read(tx, "deliveries") - read < 100
+
+
 async def test_to_hold_an_order_back_reads_no_other(
     database: Database, databases: Databases
 ) -> None:

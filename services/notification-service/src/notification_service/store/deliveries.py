@@ -69,7 +69,9 @@ async def lease_deliveries(
 ) -> list[Delivery]:
     """Lease what is due: of each order and endpoint the first alone, of each endpoint a few.
 
-    An endpoint that fails is tried with one at a time, and not before its rest is over.
+    An endpoint that fails is tried with one at a time, and not before its rest is over. What comes
+    first is found by its order, not by its status: an index of all that is pending is short until
+    a backlog fills it.
     """
     lease_ends = time.monotonic() + lease_for.total_seconds()
     rows = await tx.fetch(
@@ -81,7 +83,7 @@ async def lease_deliveries(
                    AND d.due_at <= now()
                    AND NOT EXISTS (SELECT FROM deliveries p
                                     WHERE p.endpoint_id = d.endpoint_id
-                                      AND p.order_id = d.order_id AND p.status = 'PENDING'
+                                      AND p.order_id = d.order_id AND p.settled_at IS NULL
                                       AND p.seq < d.seq)
                  ORDER BY d.due_at
                  LIMIT greatest(0, CASE WHEN e.failing_since IS NULL THEN $4::int ELSE 1 END
@@ -159,7 +161,7 @@ async def hold_back(tx: Transaction, put_off: Sequence[UUID]) -> None:
     """Let what follows these of the same order and endpoint be due with them, and not before.
 
     It can't be delivered sooner, and every lease would look at all of it again. It is found by its
-    order, not by its status: an index of all that is pending is short until a backlog fills it.
+    order, not by its status, as for a lease.
     """
     await tx.execute(
         """
@@ -251,7 +253,7 @@ async def make_due(tx: Transaction, delivery_id: UUID) -> None:
         UPDATE deliveries f SET due_at = now()
           FROM again a
          WHERE f.endpoint_id = a.endpoint_id AND f.order_id = a.order_id AND f.seq > a.seq
-           AND f.status = 'PENDING' AND f.lease_token IS NULL
+           AND f.settled_at IS NULL AND f.lease_token IS NULL
         """,
         delivery_id,
     )

@@ -80,9 +80,6 @@ def _add_deliveries(metadata: sa.MetaData) -> None:
         sa.CheckConstraint("status IN ('PENDING', 'DELIVERED', 'FAILED')", name="status"),
         sa.Index("ix_deliveries_due", "endpoint_id", "due_at", postgresql_where=_PENDING),
         sa.Index(
-            "ix_deliveries_order", "endpoint_id", "order_id", "seq", postgresql_where=_PENDING
-        ),
-        sa.Index(
             "ix_deliveries_leased",
             "endpoint_id",
             postgresql_where=sa.text("status = 'PENDING' AND lease_token IS NOT NULL"),
