@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeAlias
@@ -14,10 +15,10 @@ import pytest
 import till
 from common import avro
 from common.consumer import Consumer
-from common.database import Database
+from common.database import Database, Transaction
 from common.dead_letter import Record
 from common.deciding import Subscription
-from common.message import Event, Outcome, Stale, uuid7
+from common.message import Event, Outcome, Received, Stale, uuid7
 from common.parked import Patience
 from common.settings import KafkaSettings, PostgresSettings
 from common.shell import Shell
@@ -246,6 +247,29 @@ async def test_a_failure_is_noted_at_its_own_message_though_another_sweeper_had_
 
     left = await admin.fetch("SELECT key, attempt, error_class FROM parked")
     assert [tuple(row) for row in left] == [(str(other).encode(), 1, "builtins.LookupError")]
+
+
+async def test_one_that_takes_too_long_keeps_no_other_from_its_try(
+    database: Database, admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, quick = uuid7(), uuid7()
+    await handle(database, till.record(slow), till.record(quick, offset=1), rule=sick)
+
+    async def load(tx: Transaction, messages: Sequence[Received]) -> till.Till:
+        if str(slow).encode() in {message.key for message in messages}:
+            for timeout in ("0", "100ms"):  # a clock that runs is not set anew
+                await tx.execute(f"SET LOCAL transaction_timeout = '{timeout}'")
+            await tx.execute("SELECT pg_sleep(10)")
+        return await till.load(tx, messages)
+
+    monkeypatch.setattr("common.shell._CUT_OFF", 0.1)
+    await admin.execute("UPDATE parked SET next_at = now()")
+    shell = Shell(replace(till.subscription(), load=load), database=database)
+    async with asyncio.timeout(10):
+        await Sweep(shell.decider, database=database, patience=AT_ONCE).once()
+
+    left = await admin.fetch("SELECT key, error_class FROM parked")
+    assert [tuple(row) for row in left] == [(str(slow).encode(), "common.errors.Unavailable")]
 
 
 async def test_a_sweeper_that_waits_for_its_database_says_so() -> None:

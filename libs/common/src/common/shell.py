@@ -36,6 +36,11 @@ with it. The driver then says that this was lost, not why."""
 _log = telemetry.get_logger()
 
 
+def was_cut_off(error: Exception, began: float) -> bool:
+    """Tell whether a transaction that began then was lost because it took too long."""
+    return isinstance(error, Unavailable) and time.monotonic() - began >= _CUT_OFF
+
+
 class Shell(Generic[S]):
     """Runs a subscription's decisions over records, wherever these come from."""
 
@@ -66,7 +71,7 @@ class Shell(Generic[S]):
         try:
             await self._once(records)
         except Exception as error:  # load or save failed: find out for whom, first half first
-            if isinstance(error, Unavailable) and time.monotonic() - began < _CUT_OFF:
+            if isinstance(error, Unavailable) and not was_cut_off(error, began):
                 raise
             if len(records) == 1:
                 await self._park_alone(records[0], error)

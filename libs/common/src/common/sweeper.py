@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from common.failpoint import failpoint
 from common.message import State
 from common.parked import Parked, Patience
 from common.reading import Bad, Ignored, Reading, Stated, Taken, TooOld
+from common.shell import was_cut_off
 
 S = TypeVar("S", bound=State)
 
@@ -55,11 +57,14 @@ class Sweep(Generic[S]):
     async def once(self, limit: int = 100) -> int:
         """Try the parked messages that are due, heads of their keys only; answers how many."""
         heads: list[Parked] = []
+        began = time.monotonic()
         try:
             return await self._try_heads(limit, heads)
-        except (Unavailable, Flood):
+        except Flood:
             raise
         except Exception as error:  # load or save failed: fewer at a time, until it is one alone
+            if isinstance(error, Unavailable) and not was_cut_off(error, began):
+                raise
             if limit > 1:
                 return await self.once(limit // 2) + await self.once(limit - limit // 2)
             if not heads:
