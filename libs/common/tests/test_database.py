@@ -53,6 +53,20 @@ async def test_a_database_that_can_write_nothing_is_away(database: Database, fai
 
 
 @pytest.mark.postgres
+async def test_a_server_that_became_read_only_is_not_asked_again(database: Database) -> None:
+    """The address leads to another by then, but a connection that stands stays where it is."""
+    async with database.transaction() as tx:
+        former = await tx.fetchval("SELECT pg_backend_pid()")
+
+    with pytest.raises(Unavailable):
+        async with database.transaction() as tx:
+            await tx.execute("SET TRANSACTION READ ONLY; DELETE FROM positions")
+
+    async with database.transaction() as tx:
+        assert await tx.fetchval("SELECT pg_backend_pid()") != former
+
+
+@pytest.mark.postgres
 async def test_a_cancellation_is_not_hidden_by_a_connection_that_is_lost(
     database: Database, admin: Admin
 ) -> None:

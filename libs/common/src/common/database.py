@@ -184,6 +184,10 @@ class Database:
         telemetry.DB_POOL.labels("in_use").inc()
         try:
             yield connection
+        except asyncpg.ReadOnlySQLTransactionError:
+            # It was the primary once: by now the address may lead to another server.
+            await pool.expire_connections()
+            raise
         finally:
             telemetry.DB_POOL.labels("in_use").dec()
             await pool.release(connection)
