@@ -37,3 +37,14 @@ def test_a_broken_connection_says_so_at_every_turn_of_the_loop(stack: Stack) -> 
             await asked_after(turns)
 
     uvloop.run(ask())
+
+
+async def test_a_broker_that_does_not_know_a_request_is_not_called_away(stack: Stack) -> None:
+    options = client_options(KafkaSettings(kafka_bootstrap_servers=stack.bootstrap))
+
+    async with AIOKafkaProducer(**options) as producer:
+        await producer.client.force_metadata_update()
+        [connection] = producer.client._conns.values()
+        connection._versions = dict.fromkeys(connection._versions, (99, 99))
+        with pytest.raises(NotImplementedError):
+            connection.send(MetadataRequest([]))

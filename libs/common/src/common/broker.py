@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
-from aiokafka import conn
+from aiokafka import AIOKafkaProducer, conn
 from aiokafka.conn import AIOKafkaConnection, CloseReason
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, ProducerClosed
 from aiokafka.helpers import create_ssl_context
 from typing_extensions import override
 
@@ -25,6 +26,8 @@ class _Connection(AIOKafkaConnection):
         """Send a request; raises KafkaConnectionError when the connection is broken."""
         try:
             return super().send(request, expect_response)
+        except NotImplementedError:  # a RuntimeError, too: a broker that is too old or too new
+            raise
         except RuntimeError as error:
             self.close(reason=CloseReason.CONNECTION_BROKEN)
             message = f"Connection at {self.host}:{self.port} broken: {error}"
@@ -50,3 +53,19 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
         options["sasl_plain_username"] = settings.kafka_sasl_username
         options["sasl_plain_password"] = password and password.get_secret_value()
     return options
+
+
+async def abandon(producer: AIOKafkaProducer, timeout: float) -> None:
+    """End what a `stop` that was cut short leaves running for good, connections and all.
+
+    Nothing public of aiokafka does. Its sender, cancelled, still waits for its requests, and these
+    for metadata that no task reads any more once the client is closed.
+    """
+    sender, client = producer._sender.sender_task, producer.client  # noqa: SLF001
+    sender.cancel()
+    await asyncio.wait({asyncio.create_task(client.close())}, timeout=timeout)
+    metadata = client._md_update_fut  # noqa: SLF001
+    if metadata is not None and not metadata.done():
+        metadata.set_result(False)
+    await asyncio.wait({sender}, timeout=timeout)
+    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001  whoever waits for it

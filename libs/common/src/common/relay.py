@@ -19,7 +19,6 @@ from aiokafka.errors import (
     InvalidTimestampError,
     KafkaError,
     MessageSizeTooLargeError,
-    ProducerClosed,
     RecordListTooLargeError,
     UnsupportedForMessageFormatError,
 )
@@ -27,7 +26,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from common import outbox, telemetry
-from common.broker import client_options
+from common.broker import abandon, client_options
 from common.database import Database, failures_named
 from common.errors import Contended, Unavailable
 from common.failpoint import failpoint
@@ -355,16 +354,7 @@ class Relay:
                     await producer.stop()
             except (TimeoutError, KafkaError) as error:
                 _log.warning("producer did not stop", reason=type(error).__name__)
-                await _abandon(producer)
-
-
-async def _abandon(producer: AIOKafkaProducer) -> None:
-    """End what a `stop` that was cut short leaves running for good, connections and all."""
-    sender = producer._sender.sender_task  # noqa: SLF001  nothing public ends it now
-    sender.cancel()
-    closing = asyncio.create_task(producer.client.close())  # ends what the sender waits for
-    await asyncio.wait({sender, closing}, timeout=_STOP_TIMEOUT)
-    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001  whoever waits for it
+                await abandon(producer, _STOP_TIMEOUT)
 
 
 def _append(batch: BatchBuilder, row: asyncpg.Record) -> bool:
