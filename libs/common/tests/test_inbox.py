@@ -21,9 +21,9 @@ ALTER TABLE inbox_20200101 OWNER TO inventory_owner;
 """
 
 
-async def ensure(database: Database) -> None:
+async def ensure(database: Database) -> bool:
     async with database.transaction() as tx:
-        await inbox.ensure_partitions(tx)
+        return await inbox.ensure_partitions(tx)
 
 
 async def partitions(admin: Admin) -> set[str]:
@@ -39,9 +39,9 @@ async def test_partitions_are_made_while_a_dump_reads_them_and_dropped_after_it(
 
     async with admin.transaction():
         await admin.execute("SELECT FROM inbox")
-        await ensure(database)
+        assert not await ensure(database)
     meanwhile = await partitions(admin)
-    await ensure(database)
+    assert await ensure(database)
 
     assert meanwhile == {*usual, "inbox_20200101"}
     assert await partitions(admin) == usual

@@ -149,9 +149,20 @@ async def take_edited(tx: Transaction, record: Record, seq: int) -> None:
     )
 
 
-async def ensure_partitions(tx: Transaction) -> None:
-    """Make the partitions of the coming days, and drop those past retention."""
+async def ensure_partitions(tx: Transaction) -> bool:
+    """Make the partitions of the coming days, and drop those past retention.
+
+    Answers whether all of those are gone: one that somebody reads stays.
+    """
     await tx.execute("SELECT ensure_inbox_partitions()")
+    return not await tx.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+                        WHERE inhparent = 'inbox'::regclass
+                          AND relname < 'inbox_' || to_char(current_date - $1::int, 'YYYYMMDD'))
+        """,
+        INBOX_DAYS,
+    )
 
 
 async def advance_positions(tx: Transaction, next_offsets: dict[tuple[str, int], int]) -> None:

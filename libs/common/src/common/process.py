@@ -43,6 +43,7 @@ MODES = {
 }
 
 _PARTITION_UPKEEP = 3600.0
+_PARTITION_RETRY = 60.0
 """Seconds; partitions exist two days ahead, so many hours may be missed."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
@@ -310,12 +311,14 @@ class PartitionKeeper:
         while not stop.is_set():
             try:
                 async with self._database.transaction() as tx:
-                    await inbox.ensure_partitions(tx)
+                    tidy = await inbox.ensure_partitions(tx)
             except (Unavailable, Contended) as error:
                 _log.warning("inbox partitions wait", reason=str(error))
                 await pause(stop, 5.0)
-            else:
-                await pause(stop, _PARTITION_UPKEEP)
+                continue
+            if not tidy:
+                _log.warning("old inbox partitions wait until nobody reads the inbox")
+            await pause(stop, _PARTITION_UPKEEP if tidy else _PARTITION_RETRY)
 
 
 def _probes_only(service: Service) -> FastAPI:
