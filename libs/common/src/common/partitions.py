@@ -86,7 +86,7 @@ class Partitions(ConsumerRebalanceListener):
 
     def try_again(self, client: AIOKafkaConsumer) -> None:
         """Read on where a batch could not be unpacked: it may have been spoilt on its way only."""
-        telemetry.CONSUMER_WITHHELD.set(len(self.withheld))
+        telemetry.CONSUMER_WITHHELD.set(len(client.assignment() - self.readable))
         client.resume(*(self._unreadable & client.assignment()))
         self.withheld -= self._unreadable
         self._unreadable.clear()
