@@ -133,11 +133,14 @@ async def test_a_lease_of_deliveries_reads_their_orders_and_no_other(
     async with database.transaction() as tx:
         await have_deliveries(tx)
 
-    async with database.transaction() as tx:
-        read = await rows_read(tx, "deliveries")
-        leased = await deliveries.lease_deliveries(tx, 72, uuid7(), LEASE)
-        assert len(leased) == deliveries.AT_ONCE
-        assert await rows_read(tx, "deliveries") - read < 100
+    for _ in range(2):
+        async with database.transaction() as tx:
+            read = await rows_read(tx, "deliveries")
+            leased = await deliveries.lease_deliveries(tx, 72, uuid7(), LEASE)
+            assert len(leased) == deliveries.AT_ONCE
+            assert await rows_read(tx, "deliveries") - read < 100
+            await tx.execute("UPDATE deliveries SET lease_token = NULL, due_at = now()")
+        await analyse(databases.admin_dsn, "notifications.deliveries")
 
 
 async def test_to_hold_an_order_back_reads_no_other(

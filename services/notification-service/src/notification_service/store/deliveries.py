@@ -239,7 +239,7 @@ async def list_attempts(tx: Transaction, delivery_id: UUID) -> list[Row]:
 async def make_due(tx: Transaction, delivery_id: UUID) -> None:
     """Make a delivery due now as if it were new, unless it is just being tried.
 
-    What follows it of the same order no longer waits for its time.
+    What follows it of the same order, and was only held back, no longer waits for its time.
     """
     await tx.execute(
         """
@@ -253,7 +253,7 @@ async def make_due(tx: Transaction, delivery_id: UUID) -> None:
         UPDATE deliveries f SET due_at = now()
           FROM again a
          WHERE f.endpoint_id = a.endpoint_id AND f.order_id = a.order_id AND f.seq > a.seq
-           AND f.settled_at IS NULL AND f.lease_token IS NULL
+           AND f.settled_at IS NULL AND f.lease_token IS NULL AND f.attempt = 0
         """,
         delivery_id,
     )
