@@ -193,6 +193,24 @@ async def test_an_old_payment_is_compared_without_all_that_was_made_since(
     assert until - since < timedelta(days=2)
 
 
+async def test_a_payment_of_which_no_charge_is_known_is_compared_up_to_its_last_change(
+    cashier: Cashier, desk: PaymentDesk
+) -> None:
+    """Its last call may have been days after its row, when the provider was away at first."""
+    order_id = await cashier.due()
+    await cashier.rows(
+        "UPDATE payments SET created_at = now() - interval '30 days', "
+        "updated_at = now() - interval '20 days'"
+    )
+    row = await cashier.payment(order_id)
+
+    asked = await desk.post(f"/payments/{row['payment_id']}/reconcile")
+    run = await made(cashier, desk, asked.headers["location"])
+
+    until = datetime.fromisoformat(run["to"])
+    assert row["updated_at"] < until < row["updated_at"] + timedelta(days=2)
+
+
 async def test_a_payment_in_doubt_is_asked_about_at_once(
     cashier: Cashier, desk: PaymentDesk
 ) -> None:

@@ -72,14 +72,19 @@ def take_notice(payment: Payment, notice: Notice) -> tuple[Verdict, Payment]:
     return ask_now(payment, notice.created_at)
 
 
-def ask_now(payment: Payment, since: datetime) -> tuple[Verdict, Payment]:
-    """Have the provider asked now: for the answer that is awaited, or for money after the end."""
+def ask_now(
+    payment: Payment, since: datetime, until: datetime | None = None
+) -> tuple[Verdict, Payment]:
+    """Have the provider asked now: for the answer that is awaited, or for money after the end.
+
+    That may be of a call between these two moments; of the first one, if there is no other.
+    """
     if payment.attempt is not None:
         return _hurry(payment, payment.attempt)
     over = payment.wanted is Wanted.CLOSED and payment.intent_id is None
     if not over or payment.amount is None:
         return Verdict.NOTED, payment
-    look = Attempt(Operation(Kind.LOOK), called_at=since)
+    look = Attempt(Operation(Kind.LOOK), called_at=since, last_call_at=until)
     return Verdict.LOOKING, replace(payment, attempt=look, delay=AT_ONCE)
 
 

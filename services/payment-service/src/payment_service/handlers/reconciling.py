@@ -56,7 +56,7 @@ async def reconcile_one(database: Database, payment_id: UUID) -> asyncpg.Record:
             raise Refusal("not_found", problem.MEANINGS["not_found"], status=404)
         made_at, charged_at = await reads.charged_between(tx, payment_id)
         since, until = made_at - _EARLIER, min(charged_at + _KEY_KEPT, tx.now)
-        _, asked = ask_now(payment, since)
+        _, asked = ask_now(payment, since, until)
         if asked != payment:
             await batches.save(tx, Book({asked.order_id: asked}, {asked.order_id}))
         return await reconciliations.add_run(tx, uuid7(), since, until, payment_id)

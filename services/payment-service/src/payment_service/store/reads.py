@@ -109,10 +109,13 @@ async def _with_refunds(tx: Transaction, payments: Sequence[asyncpg.Record]) -> 
 
 
 async def charged_between(tx: Transaction, payment_id: UUID) -> tuple[datetime, datetime]:
-    """Tell since when there is a payment, and when the call was first made that authorised it."""
+    """Tell since when there is a payment, and when the last call was made that may have authorised.
+
+    Without a known authorisation that was no later than the payment's last change.
+    """
     (row,) = await tx.fetch(
         """
-        SELECT created_at, coalesce(authorized_at, created_at) AS charged_at
+        SELECT created_at, coalesce(authorized_at, updated_at) AS charged_at
           FROM payments WHERE payment_id = $1
         """,
         payment_id,
