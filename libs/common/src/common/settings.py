@@ -309,7 +309,7 @@ class KafkaSettings(Fragment):
         timedelta(days=90),
         ge=timedelta(days=8),
         description="how long messages that were skipped or discarded can be replayed; 8d at least,"
-        " longer than Kafka has them",
+        " longer than Kafka has events",
     )
     retry_first_delay: Duration = Field(
         timedelta(seconds=0.2), description="delay before a parked message's second attempt"
