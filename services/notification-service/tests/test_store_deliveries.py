@@ -115,6 +115,21 @@ async def test_what_follows_a_delivery_that_staff_sends_again_waits_no_longer(
     assert len(await lease(mailroom)) == 1
 
 
+async def test_what_failed_by_itself_keeps_its_own_time_when_staff_sends_an_earlier_one_again(
+    mailroom: Mailroom,
+) -> None:
+    endpoint_id = await add_endpoint(mailroom)
+    order_id = await happen(mailroom, "order.placed", "order.confirmed")
+    (first,) = await lease(mailroom)
+    await settle(mailroom, [(first, DELIVERED)])
+    (second,) = await lease(mailroom)
+    await settle(mailroom, [(second, TIMEOUT)])
+
+    await mailroom.ask("POST", f"/webhooks/deliveries/{first.delivery_id}/redeliver")
+
+    assert await due(mailroom) == {(endpoint_id, order_id): [True, False]}
+
+
 async def test_what_a_removed_endpoint_leaves_is_deleted_bit_by_bit(mailroom: Mailroom) -> None:
     endpoint_id = await add_endpoint(mailroom)
     await happen(mailroom, "order.placed")
