@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import time
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -33,9 +34,13 @@ behind them: a few customers would leave it nothing to die of."""
 POINT = re.compile(r'failpoint\(\s*"([a-z]+\.[a-z-]+)"')
 HOMES = {"intake": ("order",), "due": ("payment", "notification"), "sweeper": ("order",)}
 """Points that only these services come to; every service comes to all others."""
-RAISING = "deciding.folding=raise*90@f"
-"""So that there are parked messages to sweep: decisions fail for one key in 16, and less often than
-the hundred failures that would halt the consumer."""
+FOLDING = "deciding.folding"
+FAILURES = 30
+"""More in each life, so that there are parked messages to sweep: decisions fail for one key in 16,
+less often than the hundred failures that would halt the consumer, and not until a message is dead.
+"""
+LIFE = 20
+"""Seconds: who has not died by then has used up its failures, and swept what they parked."""
 METHODS = ("pm_ok", "pm_ok", "pm_declined", "pm_capture_fails", "pm_answer_lost")
 
 
@@ -49,24 +54,32 @@ def points() -> dict[str, list[str]]:
     }
 
 
-def plans(names: list[str]) -> list[tuple[list[str], str]]:
-    """Write what FAILPOINTS says, first for all other points, then for the sweeper's.
+def parts(names: list[str]) -> list[list[str]]:
+    """Put all other points first, then the sweeper's.
 
     Not at once: a kill rolls back what a raised failure parked, and uses that failure up.
     """
     swept = [name for name in names if name.startswith("sweeper.")]
-    rest = [name for name in names if name not in swept]
-    return [
-        (part, ";".join([*(f"{name}=kill*{KILLS}" for name in part), *more]))
-        for part, more in ((rest, []), (swept, [RAISING]))
-        if part
-    ]
+    return [part for part in ([name for name in names if name not in swept], swept) if part]
+
+
+def plan(names: list[str], log: Path) -> str:
+    """Write what FAILPOINTS says in the next life."""
+    kills = [f"{name}=kill*{KILLS}" for name in names]
+    if FOLDING not in names:
+        kills.append(f"{FOLDING}=raise*{fired(log)[FOLDING] + FAILURES}@f")
+    return ";".join(kills)
+
+
+def fired(log: Path) -> Counter[str]:
+    """Count what happened at each point, in all lives."""
+    return Counter(log.read_text().split() if log.exists() else ())
 
 
 def left(log: Path, names: list[str]) -> list[str]:
     """Name the points at which the service has not yet died as often as it should."""
-    fired = Counter(log.read_text().split() if log.exists() else ())
-    return [name for name in names if fired[name] < KILLS]
+    count = fired(log)
+    return [name for name in names if count[name] < KILLS]
 
 
 async def test_killing_at_every_failpoint_twice_breaks_no_invariant(tmp_path: Path) -> None:
@@ -105,14 +118,14 @@ async def _die(services: Deployment, name: str, names: list[str], log: Path) -> 
     await services.stop(name)
     try:
         async with asyncio.timeout(540):
-            for part, plan in plans(names):
-                services.overrides[name] = {
-                    "FAILPOINTS": plan,
-                    "FAILPOINTS_LOG": str(log),
-                    "RETRY_MAX_DELAY": "1s",
-                    "SMTP_TIMEOUT": "1s",
-                }
+            for part in parts(names):
                 while left(log, part):
+                    services.overrides[name] = {
+                        "FAILPOINTS": plan(part, log),
+                        "FAILPOINTS_LOG": str(log),
+                        "RETRY_MAX_DELAY": "1s",
+                        "SMTP_TIMEOUT": "1s",
+                    }
                     await _live(services, name, log, part)
                 await services.stop(name)
     except TimeoutError:
@@ -124,13 +137,14 @@ async def _die(services: Deployment, name: str, names: list[str], log: Path) -> 
 
 
 async def _live(services: Deployment, name: str, log: Path, names: list[str]) -> None:
-    """Start it, and return when it is dead or has nothing left to die of."""
+    """Start it, and return when it is dead, has nothing left to die of, or is old."""
     try:
         await services.start(name)
     except StackError:  # it died before it was ready
         services.kill(name)
         return
-    while services.runs(name):
+    until = time.monotonic() + LIFE
+    while services.runs(name) and time.monotonic() < until:
         if not left(log, names):
             return
         await asyncio.sleep(0.05)
