@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 if TYPE_CHECKING:
     from tests.support.postgres import Databases
 
-sys.path.insert(0, str(Path(__file__).parent))  # for till.py and ops_desk.py, which are no tests
+sys.path.insert(0, str(Path(__file__).parent))  # for till.py and others, which are no tests
 
 import ops_desk
 import till
