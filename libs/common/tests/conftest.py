@@ -1,4 +1,4 @@
-"""A database with the messaging tables and a till, and a way to reach both."""
+"""A database with the messaging tables and a till, a small shop, and ways to reach them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
+import httpx2
 import pytest_asyncio
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).parent))  # for till.py and others, which are no tests
 
 import ops_desk
+import shop_app
 import till
 
 
@@ -68,3 +70,10 @@ async def desk(database: Database) -> AsyncIterator[ops_desk.Desk]:
     """Have an operator at the till's API."""
     async with ops_desk.open_desk(database) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture
+async def http() -> AsyncIterator[httpx2.AsyncClient]:
+    """Talk to the small shop."""
+    async with shop_app.client(shop_app.application()) as http:
+        yield http

@@ -1,67 +1,25 @@
+"""Access tokens: which are believed and for how long, and the keys that sign them."""
+
 import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-import httpx2
 import jwt
 import pytest
 from common import auth, telemetry
-from common.auth import Principal, TokenIssuer, TokenVerifier, caller
+from common.auth import TokenIssuer
 from common.errors import ConfigurationError, Refusal
-from common.health import Health
-from common.http import Router, create_app
-from common.keys import StaticKeys, published, thumbprint
-from common.settings import JwtIssuerSettings
+from common.keys import published, thumbprint
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from fastapi import Depends
-
-ANA = Principal(UUID("0198f3f0-0000-7000-8000-000000000001"), frozenset({"customer"}))
-KEY = ec.generate_private_key(ec.SECP256R1())
-KID = thumbprint(KEY.public_key())
-PEM = KEY.private_bytes(
-    serialization.Encoding.PEM,
-    serialization.PrivateFormat.PKCS8,
-    serialization.NoEncryption(),
-).decode()
-
-
-def settings(**changes: Any) -> JwtIssuerSettings:
-    return JwtIssuerSettings(**{"app_env": "test", "jwt_private_key": PEM, **changes})
-
-
-def verifier(**changes: Any) -> TokenVerifier:
-    return TokenVerifier(StaticKeys({KID: KEY.public_key()}), settings(**changes))
-
-
-def token(
-    claims: Mapping[str, Any] | None = None,
-    headers: Mapping[str, Any] | None = None,
-    *,
-    key: Any = KEY,
-    algorithm: str = "ES256",
-) -> str:
-    now = int(time.time())
-    good = {
-        "iss": "pedido",
-        "aud": "pedido-api",
-        "sub": str(ANA.id),
-        "roles": ["customer"],
-        "iat": now,
-        "nbf": now,
-        "exp": now + 900,
-    }
-    body = {name: value for name, value in {**good, **(claims or {})}.items() if value is not None}
-    return jwt.encode(
-        body, key, algorithm=algorithm, headers={"typ": "at+jwt", "kid": KID, **(headers or {})}
-    )
+from tokens import ANA, KEY, KID, PEM, settings, token, verifier
 
 
 def encoded(text: str | bytes) -> str:
@@ -306,95 +264,6 @@ def test_an_unusable_signing_key_is_bad_configuration(pem: str) -> None:
         TokenIssuer(settings(jwt_private_key=pem))
 
     assert pem not in str(caught.value)
-
-
-def test_a_role_that_does_not_exist_is_a_mistake_at_start() -> None:
-    with pytest.raises(ValueError, match="no such role: root"):
-        caller("root")
-
-
-router = Router()
-
-
-@router.get("/me")
-async def me(principal: Annotated[Principal, Depends(caller())]) -> str:
-    return str(principal.id)
-
-
-@router.get("/staff")
-async def staff_only(principal: Annotated[Principal, Depends(caller("staff", "admin"))]) -> str:
-    return str(principal.id)
-
-
-def client(believes: TokenVerifier | None) -> httpx2.AsyncClient:
-    app = create_app(
-        title="test",
-        service="test-service",
-        settings=settings(),
-        health=Health(),
-        verifier=believes,
-        routers=[router],
-    )
-    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test/api/v1")
-
-
-def bearer(text: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {text}"}
-
-
-async def test_a_caller_with_a_good_token_is_known() -> None:
-    async with client(verifier()) as http:
-        answer = await http.get("/me", headers=bearer(token()))
-
-    assert (answer.status_code, answer.json()) == (200, str(ANA.id))
-
-
-@pytest.mark.parametrize(
-    ("roles", "status"),
-    [(["customer"], 403), ([], 403), (["staff"], 200), (["customer", "admin"], 200)],
-    ids=["customer", "nobody", "staff", "customer and admin"],
-)
-async def test_a_route_lets_in_only_its_roles(roles: list[str], status: int) -> None:
-    async with client(verifier()) as http:
-        answer = await http.get("/staff", headers=bearer(token({"roles": roles})))
-
-    assert answer.status_code == status
-    assert status == 200 or answer.json()["code"] == "forbidden"
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [],
-        [("Authorization", "Basic YTpi")],
-        [("Authorization", "Bearer")],
-        [("Authorization", token())],
-        [("Authorization", f"Bearer {token()}"), ("Authorization", f"Bearer {token()}")],
-    ],
-    ids=["none", "basic", "empty", "no scheme", "twice"],
-)
-async def test_without_one_bearer_token_nobody_is_known(headers: list[tuple[str, str]]) -> None:
-    async with client(verifier()) as http:
-        answer = await http.get("/me", headers=headers)
-
-    assert answer.status_code == 401
-    assert answer.json()["code"] == "unauthenticated"
-    assert answer.headers["www-authenticate"] == 'Bearer realm="pedido"'
-
-
-async def test_an_expired_token_is_told_in_the_challenge() -> None:
-    async with client(verifier()) as http:
-        answer = await http.get("/me", headers=bearer(token({"exp": 1_700_000_000})))
-
-    assert answer.json()["code"] == "token_expired"
-    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
-
-
-async def test_a_process_without_a_verifier_believes_nobody() -> None:
-    async with client(None) as http:
-        answer = await http.get("/me", headers=bearer(token()))
-
-    assert answer.status_code == 401
 
 
 async def test_a_failure_is_logged_with_its_reason_and_without_the_token(
