@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import uvicorn
@@ -15,12 +16,15 @@ from common.head import BoundedHead
 from common.process import Service, _Server
 from devstack.ports import free_port
 from order_service.app import build
+from order_service.messages import PaymentVoided, StockReleased
 from order_service.settings import Settings
 from order_service.stream import Feed
 from pydantic import SecretStr
 
+from tests.support.orders import OrderDesk
 from tests.support.postgres import Databases
 from tests.support.shop import API, Caller, Shop
+from tests.support.waiting import eventually
 
 
 @dataclass(frozen=True)
@@ -113,3 +117,30 @@ async def open_live(databases: Databases, **options: object) -> AsyncIterator[Li
             server.should_exit = True
             await asyncio.gather(*parts, serving)
             await service.database.close()
+
+
+async def place(live: LiveShop, caller: Caller) -> str:
+    order_id: str = (await live.place(caller, ("TEA", 1))).json()["orderId"]
+    return order_id
+
+
+async def cancel(live: LiveShop, caller: Caller, order_id: str) -> None:
+    answer = await live.http.post(f"/orders/{order_id}/cancel", headers=caller.headers())
+    assert answer.status_code == 202
+
+
+async def settle(live: LiveShop, order_id: str) -> None:
+    """Answer an order's closing, as inventory and payment do."""
+    desk = OrderDesk(live.database)
+    closed = {"order_id": UUID(order_id), "closing": True}
+    await desk.hear(StockReleased(**closed), PaymentVoided(**closed))
+
+
+async def ask(live: LiveShop, caller: Caller, order_id: str, **headers: str) -> httpx2.Response:
+    return await live.http.get(
+        f"/orders/{order_id}/events", headers=caller.headers() | headers, timeout=10
+    )
+
+
+async def listening(live: LiveShop, count: int) -> None:
+    await eventually(lambda: live.feed._callers.total() == count)

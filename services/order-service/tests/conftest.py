@@ -16,6 +16,7 @@ from order_service.app import build
 from order_service.settings import Settings
 from pydantic import SecretStr
 
+from tests.support.live import LiveShop, open_live
 from tests.support.postgres import Databases
 from tests.support.shop import API, Caller, Shop
 
@@ -53,6 +54,14 @@ async def stocked(stack: Stack, template_database: str) -> AsyncIterator[Shop]:
         await shop.sell(("TEA", 250), ("GOLD", 10**12), *((f"P{n}", 1) for n in range(1000)))
         yield shop
     await postgres.drop_database(stack.admin_dsn, name)
+
+
+@pytest_asyncio.fixture
+async def live(databases: Databases) -> AsyncIterator[LiveShop]:
+    """Open a shop that can be listened to, with tea."""
+    async with open_live(databases) as live:
+        await live.sell(("TEA", 250))
+        yield live
 
 
 @pytest.fixture

@@ -1,68 +1,23 @@
-"""Live streams and long polls of orders, over a real socket."""
+"""Live streams of orders, over a real socket."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import httpx2
 import pytest
-import pytest_asyncio
-from devstack.ports import free_port
-from devstack.stack import Stack
 from order_service.api.live import Stream
 from order_service.domain import Patience
-from order_service.messages import PaymentVoided, StockReleased
 from order_service.stream import Feed, Limits
-from pydantic import SecretStr
 from starlette.types import Message
 
-from tests.support.live import Ear, LiveShop, open_live
-from tests.support.orders import OrderDesk
+from tests.support.live import LiveShop, ask, cancel, listening, open_live, place, settle
 from tests.support.postgres import Databases
-from tests.support.shop import API, Caller
-from tests.support.waiting import eventually
+from tests.support.shop import Caller
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest_asyncio.fixture
-async def live(databases: Databases) -> AsyncIterator[LiveShop]:
-    async with open_live(databases) as live:
-        await live.sell(("TEA", 250))
-        yield live
-
-
-async def place(live: LiveShop, caller: Caller) -> str:
-    order_id: str = (await live.place(caller, ("TEA", 1))).json()["orderId"]
-    return order_id
-
-
-async def cancel(live: LiveShop, caller: Caller, order_id: str) -> None:
-    answer = await live.http.post(f"/orders/{order_id}/cancel", headers=caller.headers())
-    assert answer.status_code == 202
-
-
-async def settle(live: LiveShop, order_id: str) -> None:
-    """Answer an order's closing, as inventory and payment do."""
-    desk = OrderDesk(live.database)
-    closed = {"order_id": UUID(order_id), "closing": True}
-    await desk.hear(StockReleased(**closed), PaymentVoided(**closed))
-
-
-async def ask(live: LiveShop, caller: Caller, order_id: str, **headers: str) -> httpx2.Response:
-    return await live.http.get(
-        f"/orders/{order_id}/events", headers=caller.headers() | headers, timeout=10
-    )
-
-
-async def listening(live: LiveShop, count: int) -> None:
-    await eventually(lambda: live.feed._callers.total() == count)
 
 
 async def test_a_stream_tells_what_was_and_what_comes_and_ends_when_it_is_settled(
@@ -297,88 +252,6 @@ async def test_a_reader_who_does_not_read_holds_nothing_and_is_cut_off(
     assert not feed._watched
 
 
-async def test_a_status_that_is_waited_for_comes_when_it_changes(live: LiveShop) -> None:
-    customer = live.caller()
-    order_id = await place(live, customer)
-    clock = asyncio.get_running_loop().time
-    began = clock()
-
-    waiting = asyncio.create_task(
-        live.http.get(f"/orders/{order_id}/status?wait=30", headers=customer.headers())
-    )
-    await listening(live, 1)
-    await cancel(live, customer, order_id)
-    answer = await waiting
-
-    assert answer.json()["status"] == "CANCELLING"
-    assert answer.headers["etag"] == '"2"'
-    assert clock() - began < 10
-    await listening(live, 0)
-
-
-async def test_a_wait_for_nothing_ends_with_what_was(live: LiveShop) -> None:
-    customer = live.caller()
-    order_id = await place(live, customer)
-    url = f"/orders/{order_id}/status"
-
-    waited = await live.http.get(f"{url}?wait=1", headers=customer.headers())
-    etag = waited.headers["etag"]
-    known = customer.headers() | {"If-None-Match": etag}
-    unchanged = await live.http.get(f"{url}?wait=1", headers=known)
-    await cancel(live, customer, order_id)
-    outdated = await live.http.get(f"{url}?wait=30", headers=known)
-
-    assert (waited.status_code, waited.json()["status"]) == (200, "PENDING")
-    assert (unchanged.status_code, unchanged.content) == (304, b"")
-    assert outdated.json()["status"] == "CANCELLING"
-
-
-async def test_a_settled_order_is_not_waited_for(live: LiveShop) -> None:
-    customer = live.caller()
-    order_id = await place(live, customer)
-    await cancel(live, customer, order_id)
-    await settle(live, order_id)
-
-    answer = await live.http.get(f"/orders/{order_id}/status?wait=30", headers=customer.headers())
-
-    assert answer.json()["terminal"] is True
-
-
-async def test_a_long_poll_whose_client_left_gives_its_place_back(live: LiveShop) -> None:
-    customer = live.caller()
-    order_id = await place(live, customer)
-
-    with pytest.raises(httpx2.ReadTimeout):
-        await live.http.get(
-            f"/orders/{order_id}/status?wait=30", headers=customer.headers(), timeout=0.5
-        )
-
-    await listening(live, 0)
-
-
-@pytest.mark.parametrize("query", ["wait=-1", "wait=31", "wait=x", "wait=1e9", "wait=", "waits=1"])
-async def test_waits_that_are_none(live: LiveShop, query: str) -> None:
-    customer = live.caller()
-    order_id = await place(live, customer)
-
-    answer = await live.http.get(f"/orders/{order_id}/status?{query}", headers=customer.headers())
-
-    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
-
-
-async def test_shutting_down_ends_streams_and_takes_no_more(live: LiveShop) -> None:
-    customer = live.caller()
-    order_id = await place(live, customer)
-
-    async with live.listen(customer, order_id) as ear:
-        await ear.hear(1)
-        live.stop.set()
-        assert await ear.hear_out() == []
-    refused = await ask(live, customer, order_id)
-
-    assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
-
-
 async def test_an_event_that_only_a_newer_process_knows_ends_the_stream(live: LiveShop) -> None:
     customer = live.caller()
     order_id = await place(live, customer)
@@ -395,47 +268,3 @@ async def test_an_event_that_only_a_newer_process_knows_ends_the_stream(live: Li
                 UUID(order_id),
             )
         assert await ear.hear_out() == []
-
-
-@pytest.mark.slow
-async def test_a_process_with_open_streams_stops_at_once(
-    stack: Stack, databases: Databases
-) -> None:
-    port = free_port()
-    own = {
-        "APP_ENV": "development",
-        "JWT_PRIVATE_KEY_FILE": str(stack.signing_key),
-        "PORT": str(port),
-        "DATABASE_URL": databases.app_dsn("orders"),
-        "DB_SCHEMA": "orders",
-        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
-    }
-    command = [sys.executable, "-m", "order_service", "api"]
-    process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **own})
-    key = SecretStr(stack.signing_key.read_text())
-    async with open_live(databases, jwt_private_key=key) as live:
-        await live.sell(("TEA", 250))
-        customer = live.caller()
-        order_id = await place(live, customer)
-        url = f"http://127.0.0.1:{port}{API}/orders/{order_id}/events"
-        await eventually(lambda: _answers(port))
-
-        async with live.http.stream("GET", url, headers=customer.headers()) as answer:
-            ear = Ear(answer)
-            await ear.hear(1)
-            clock = asyncio.get_running_loop().time
-            began = clock()
-            process.terminate()
-            assert await ear.hear_out() == []
-            assert await process.wait() == 0
-
-    assert clock() - began < 5
-
-
-async def _answers(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
