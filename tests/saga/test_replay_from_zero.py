@@ -80,6 +80,7 @@ async def _every_ending(town: Town, services: Deployment) -> None:
         await town.settled(order, 60)
     assert await town.cancel(late) == 202
     await _expire_one(town, services)
+    assert await town.settled(late, 60) == "CANCELLED"
     rows = await town.db.fetch("SELECT DISTINCT status, saga FROM orders.orders")
     assert {tuple(row) for row in rows} == ENDINGS
 
