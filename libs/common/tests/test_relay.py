@@ -20,7 +20,7 @@ from common.dead_letter import dead_letter
 from common.errors import Poison
 from common.message import Said, uuid7
 from common.parked import failure_of
-from common.relay import _TURN, BatchBuilder, Floor, Relay, _append, _Owned, _usual_text
+from common.relay import _TURN, BatchBuilder, Relay, _append, _Owned, _usual_text
 from common.settings import KafkaSettings
 from typing_extensions import override
 
@@ -178,27 +178,6 @@ async def slowly(
         await outbox.append(tx, [Said(till.StockCommitted(order_id=order))])
         begun.set()
         await go_on.wait()
-
-
-def test_the_floor_waits_until_nobody_can_commit_below_it() -> None:
-    floor = Floor()
-
-    floor.propose(9, xid=105)
-    floor.observe(xmin=105, ids=[], ceiling=None)
-    assert floor.value == 0
-    floor.propose(12, xid=107)  # the first is still open
-    floor.observe(xmin=106, ids=[6], ceiling=None)
-
-    assert floor.value == 5, "the row that appeared below the highest id is still to be carried"
-
-
-def test_the_floor_stays_below_a_refused_row() -> None:
-    floor = Floor()
-
-    floor.propose(9, xid=1)
-    floor.observe(xmin=2, ids=[], ceiling=8)
-
-    assert floor.value == 7
 
 
 async def test_a_row_that_the_broker_refuses_blocks_its_key_alone(
