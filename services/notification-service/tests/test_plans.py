@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from common import searching
 from common.database import Database, Transaction
+from common.due import Bottom
 from common.message import uuid7
 from notification_service.store import deliveries, letters, reads
 
@@ -85,6 +86,25 @@ async def test_a_lease_reads_what_it_takes_and_not_all_that_waits(
             assert len(await letters.lease_letters(tx, 72, uuid7(), LEASE)) == 72
             assert await rows_read(tx, "notifications") - read < 1000
         await analyse(databases.admin_dsn, "notifications.notifications")
+
+
+async def test_letters_wait_from_the_first_that_is_not_settled_on(database: Database) -> None:
+    await owe(database, "SENT")
+    await owe(database, "PENDING", timedelta(minutes=5))
+    async with database.transaction() as tx:
+        first = await tx.fetchval(
+            """UPDATE notifications SET created_at = now() - interval '1 hour'
+                WHERE id = (SELECT id FROM notifications WHERE status = 'PENDING' LIMIT 1)
+            RETURNING created_at"""
+        )
+
+    since = await Bottom(letters.BOTTOM).find(database.fetch)
+
+    assert since == first, "put off, it keeps its recipient's later ones"
+    assert not await letters.are_letters_due(database, since)
+    await owe(database, "PENDING")
+    assert await letters.are_letters_due(database, since)
+    assert not await letters.are_letters_due(database, since + timedelta(hours=2))
 
 
 async def test_what_failed_is_found_without_reading_what_was_sent(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from common import searching
-from payment_service.store import reads, reconciliations
+from common.database import Transaction
+from common.due import EVER, Bottom
+from payment_service.store import leases, reads, reconciliations
 
 from tests.support.cashier import Cashier
 from tests.support.plans import analyse, plan_of
@@ -74,3 +78,33 @@ async def test_no_comparison_reads_payments_that_it_is_not_about(
 
     assert "Seq Scan" not in one | every, (one, every)
     assert {"ix_payments_intent", "ix_payments_created_at"} <= every
+
+
+async def pages_read(tx: Transaction, since: datetime) -> int:
+    """Count the pages that a look for due payments reads."""
+    answer = await tx.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {leases.DUE}", since)
+    plan = json.loads(answer)[0]["Plan"]
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+async def test_no_look_reads_what_a_forgotten_transaction_keeps(
+    cashier: Cashier, databases: Databases
+) -> None:
+    forgetful = await asyncpg.connect(databases.admin_dsn)
+    await forgetful.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    await forgetful.fetch("SELECT FROM pg_class LIMIT 1")
+    await cashier.rows(
+        """
+        INSERT INTO payments (order_id, payment_id, wanted, have, operation, next_at)
+        SELECT gen_random_uuid(), gen_random_uuid(), 'CAPTURED', 'NONE', 'AUTHORIZE',
+               now() - make_interval(secs => 60 + n)
+          FROM generate_series(1, 20000) AS n
+        """
+    )
+    await cashier.rows("UPDATE payments SET next_at = NULL, operation = NULL")
+
+    async with cashier.database.transaction(by_key=True) as tx:
+        since = await Bottom(leases.BOTTOM).find(tx.fetch)
+        assert await pages_read(tx, EVER) > 100
+        assert await pages_read(tx, since) < 10
+    await forgetful.close()

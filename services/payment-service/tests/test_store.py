@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from common.due import Bottom
 from common.message import Cause, uuid7
 from payment_service.domain.payment import (
     Attempt,
@@ -22,7 +23,7 @@ from payment_service.domain.payment import (
 )
 from payment_service.messages import StockReserved
 from payment_service.store import batches
-from payment_service.store.leases import are_errands_due, lease_errands
+from payment_service.store.leases import BOTTOM, are_errands_due, lease_errands
 
 from tests.support.cashier import Cashier, placed
 from tests.support.waiting import eventually
@@ -113,6 +114,23 @@ async def test_what_is_leased_is_due_again_only_when_the_lease_is_over(cashier: 
         await tx.execute("UPDATE payments SET next_at = now() WHERE order_id = $1", first)
     assert await lease(cashier) == [first]
     assert (await cashier.payment(first))["calls"] == 2
+
+
+async def test_payments_are_due_from_the_first_that_waits_on(cashier: Cashier) -> None:
+    async def bottom() -> datetime:
+        return await Bottom(BOTTOM).find(cashier.database.fetch)
+
+    first = await cashier.due()
+    await cashier.rows("UPDATE payments SET next_at = now() - interval '1 hour'")
+    [row] = await cashier.rows("SELECT next_at FROM payments")
+    assert await bottom() == row["next_at"]
+    assert await are_errands_due(cashier.database, await bottom())
+    assert not await are_errands_due(cashier.database, row["next_at"] + timedelta(seconds=1))
+
+    assert await lease(cashier) == [first]
+
+    age = datetime.now(UTC) - await bottom()
+    assert timedelta(seconds=5) < age < timedelta(minutes=1), "what commits just now is above it"
 
 
 @pytest.mark.parametrize("again", [None, timedelta(hours=1)])

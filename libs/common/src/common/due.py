@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Generic, Protocol, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from common import telemetry
@@ -23,7 +24,33 @@ AHEAD = 64
 _SOONEST = timedelta(milliseconds=50)
 """The first wait after work; each look that finds nothing doubles it, up to the loop's `poll`."""
 
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
+_BOTTOM_HOLDS = 5.0
+"""Seconds for which a bottom is not looked for again."""
+
 _log = telemetry.get_logger()
+
+
+@dataclass
+class Bottom:
+    """The time from which on rows wait, so that no look walks over those that are dead.
+
+    As long as any session could still see them, because it forgot its transaction, Postgres keeps
+    every entry of an index: without a bottom, each look reads all that was settled since then.
+    """
+
+    sql: str
+    """Answers the first row's time, and at most a few seconds ago: some commit just now."""
+    _value: datetime = EVER
+    _holds_until: float = 0.0
+
+    async def find(self, fetch: Callable[[str], Awaitable[Sequence[Any]]]) -> datetime:
+        """Answer it from memory, or look; what appears below it is found at the next look."""
+        now = time.monotonic()
+        if now >= self._holds_until:
+            ((self._value,),) = await fetch(self.sql)
+            self._holds_until = now + _BOTTOM_HOLDS
+        return self._value
 
 
 class Loop(Protocol):

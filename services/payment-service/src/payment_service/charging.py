@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from uuid import UUID
 
 from common import telemetry
-from common.database import Database
-from common.due import DueLoop
+from common.database import Database, Transaction
+from common.due import Bottom, DueLoop
 from prometheus_client import Counter
 
 from payment_service import handlers
@@ -19,7 +20,7 @@ from payment_service.domain.answers import Answer, Declined, Errand, Patience, P
 from payment_service.domain.payment import WITHHELD, Kind
 from payment_service.gateway.provider import Provider
 from payment_service.store.batches import CHARGING_BELL
-from payment_service.store.leases import are_errands_due, lease_errands
+from payment_service.store.leases import BOTTOM, are_errands_due, lease_errands
 
 LEASE_MARGIN = timedelta(seconds=10)
 """Left of a lease beyond the call's time-out: nobody else may call while we still could."""
@@ -53,25 +54,42 @@ class Charger:
     provider: Provider
     pace: Pace
     patience: Patience
+    bottom: Bottom = field(default_factory=partial(Bottom, BOTTOM))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Charge until told to stop; the calls in hand are finished and settled."""
         loop = DueLoop(
             "charging",
             database=self.database,
-            lease=partial(
-                lease_errands, key_life=self.pace.key_life, hold_life=self.pace.hold_life
-            ),
+            lease=self.lease,
             work=self.work,
             settle=self.settle,
             lease_for=self.pace.lease_for,
             poll=self.pace.poll,
             bell=CHARGING_BELL,
             concurrency=self.pace.concurrency,
-            look=partial(are_errands_due, self.database),
+            look=self.look,
         )
         async with self.provider.client:
             await loop.run(stop)
+
+    async def look(self) -> bool:
+        """Tell whether anything may be due."""
+        return await are_errands_due(self.database, await self.bottom.find(self.database.fetch))
+
+    async def lease(
+        self, tx: Transaction, limit: int, token: UUID, lease_for: timedelta
+    ) -> list[Errand]:
+        """Lease due payments."""
+        return await lease_errands(
+            tx,
+            limit,
+            token,
+            lease_for,
+            await self.bottom.find(tx.fetch),
+            key_life=self.pace.key_life,
+            hold_life=self.pace.hold_life,
+        )
 
     async def work(self, errand: Errand) -> Answer:
         """Make one attempt, unless the lease may end before the call does."""

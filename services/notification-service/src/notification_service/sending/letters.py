@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from itertools import groupby
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from common import telemetry
 from common.database import Database, Transaction
-from common.due import DueLoop
+from common.due import Bottom, DueLoop
 
 from notification_service import handlers
 from notification_service.channels.mail import Channel
@@ -65,6 +65,7 @@ class Sender:
     digests: Digests
     give_up_after: timedelta
     concurrency: int
+    bottom: Bottom = field(default_factory=partial(Bottom, letter_store.BOTTOM))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send what is due until told to stop, then leave the channel."""
@@ -86,14 +87,20 @@ class Sender:
             bell=letter_store.SENDING_BELL,
             busy=2,
             gathering=GATHERING,
-            look=partial(letter_store.are_letters_due, self.database),
+            look=self.look,
         )
+
+    async def look(self) -> bool:
+        """Tell whether anything may be due."""
+        since = await self.bottom.find(self.database.fetch)
+        return await letter_store.are_letters_due(self.database, since)
 
     async def lease(
         self, tx: Transaction, limit: int, token: UUID, lease_for: timedelta
     ) -> list[Round]:
         """Lease due letters, a round for each recipient."""
-        leased = await letter_store.lease_letters(tx, limit, token, lease_for)
+        since = await self.bottom.find(tx.fetch)
+        leased = await letter_store.lease_letters(tx, limit, token, lease_for, since)
         digests = {each.notice_id: self._digest(each) for each in leased}
         bounced = await letter_store.find_bounced(tx, list(digests.values())) if leased else set()
         ordered = sorted(

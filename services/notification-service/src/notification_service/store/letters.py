@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
 from common.database import Database, Transaction
+from common.due import EVER
 from pydantic import TypeAdapter
 
 from notification_service.domain.letters import Customer, Letter, Settlement
@@ -20,21 +21,32 @@ SENDING_BELL = "sending"
 """Rung when something may have become due."""
 
 
-async def are_letters_due(database: Database) -> bool:
-    """Tell whether there may be something to lease."""
+BOTTOM = """
+    SELECT least(min(created_at), now() - interval '10 seconds') FROM notifications
+     WHERE status = 'PENDING'
+"""
+"""When the first notice that waits was made: due or not, as it keeps its recipient's others."""
+
+
+async def are_letters_due(database: Database, since: datetime = EVER) -> bool:
+    """Tell whether there may be something to lease of what was made since then."""
     rows = await database.fetch(
         """
         SELECT FROM notifications
-         WHERE status = 'PENDING' AND due_at <= now() ORDER BY created_at, id LIMIT 1
-        """
+         WHERE status = 'PENDING' AND created_at >= $1 AND due_at <= now()
+         ORDER BY created_at, id LIMIT 1
+        """,
+        since,
     )
     return bool(rows)
 
 
 async def lease_letters(
-    tx: Transaction, limit: int, token: UUID, lease_for: timedelta
+    tx: Transaction, limit: int, token: UUID, lease_for: timedelta, since: datetime = EVER
 ) -> list[Letter]:
     """Lease due notices whose recipient is known, each recipient's in order, oldest first.
+
+    None that was made before `since` may wait.
 
     One that follows a notice of the same recipient which is put off, or in another's hands, waits.
     One process leases at a time, so that no two hold letters to the same recipient.
@@ -46,7 +58,7 @@ async def lease_letters(
         """
         WITH due AS MATERIALIZED (
             SELECT n.id FROM notifications n JOIN customers USING (customer_id)
-             WHERE n.status = 'PENDING' AND n.due_at <= now()
+             WHERE n.status = 'PENDING' AND n.created_at >= $4 AND n.due_at <= now()
                AND NOT EXISTS (SELECT FROM notifications e
                                 WHERE e.customer_id = n.customer_id AND e.status = 'PENDING'
                                   AND e.due_at > now()
@@ -71,6 +83,7 @@ async def lease_letters(
         limit,
         token,
         lease_for,
+        since,
     )
     ordered = sorted(rows, key=lambda row: (row["created_at"], row["id"]))
     return [_letter(row, lease_ends) for row in ordered]

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
 from common.database import Database, Transaction
+from common.due import EVER
 
 from payment_service.domain.answers import Errand
 from payment_service.domain.payment import Kind, Operation
 
+BOTTOM = """
+    SELECT least(min(next_at), now() - interval '10 seconds') FROM payments
+     WHERE next_at IS NOT NULL
+"""
+"""When the first payment is due."""
 
-async def are_errands_due(database: Database) -> bool:
+DUE = "SELECT EXISTS (SELECT FROM payments WHERE next_at >= $1 AND next_at <= now()) AS due"
+
+
+async def are_errands_due(database: Database, since: datetime = EVER) -> bool:
     """Tell whether there may be something to lease."""
-    (row,) = await database.fetch(
-        "SELECT EXISTS (SELECT FROM payments WHERE next_at <= now()) AS due"
-    )
+    (row,) = await database.fetch(DUE, since)
     return bool(row["due"])
 
 
@@ -26,11 +33,12 @@ async def lease_errands(
     limit: int,
     token: UUID,
     lease_for: timedelta,
+    since: datetime = EVER,
     *,
     key_life: timedelta,
     hold_life: timedelta,
 ) -> list[Errand]:
-    """Lease the payments that are due, longest first, and note that a call may be made.
+    """Lease the payments that are due since then, longest first, and note that a call may be made.
 
     A key older than `key_life` tells nothing any more: the provider may have forgotten it. No call
     comes later than that, so a look for late money goes no further. A hold older than `hold_life`
@@ -41,7 +49,8 @@ async def lease_errands(
         """
         WITH due AS MATERIALIZED (
             SELECT order_id, called_at, last_call_at FROM payments
-             WHERE next_at <= now() ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED
+             WHERE next_at >= $6 AND next_at <= now()
+             ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED
         )
         UPDATE payments AS p
            SET lease_token = $2, next_at = now() + $3, calls = p.calls + 1,
@@ -65,6 +74,7 @@ async def lease_errands(
         lease_for,
         key_life,
         hold_life,
+        since,
     )
     return [_errand(row, token, lease_ends) for row in rows]
 
