@@ -36,10 +36,11 @@ def lines(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> It
     settings = ServiceSettings(log_format=getattr(request, "param", "json"))
     root = logging.getLogger()
     before = root.handlers[:], root.level
+    ours = structlog.get_config()
     telemetry.configure_logging(settings, "order-service")
     yield Lines(stream)
     root.handlers[:], root.level = before[0], before[1]
-    structlog.reset_defaults()
+    structlog.configure(**ours)
 
 
 @pytest.fixture(autouse=True)
