@@ -69,7 +69,6 @@ def service_of(*loops: Loop, **changes: Any) -> Service:
         database_url=SecretStr("postgresql://nobody:nothing@127.0.0.1:9/none"),
         db_schema="inventory",
         kafka_bootstrap_servers="127.0.0.1:9",
-        shutdown_timeout="500ms",
         **changes,
     )
     database = Database(settings, name="till")
@@ -87,20 +86,24 @@ def service_of(*loops: Loop, **changes: Any) -> Service:
 
 
 @pytest.fixture
-def _thawed() -> Iterator[None]:
-    """Undo what a process does to the collector for good."""
+def _collecting() -> Iterator[None]:
+    """Undo what a process does to the collector for good, but leave what is there frozen.
+
+    As at the start: each test after this would walk through all that is imported.
+    """
+    usual = gc.get_threshold()
     yield
-    gc.unfreeze()
+    gc.set_threshold(*usual)
 
 
 @pytest.mark.parametrize(
-    ("loop", "code"),
-    [(Asks(), 0), (Fails(), 1), (NeverStops(), 1)],
+    ("loop", "patience", "code"),
+    [(Asks(), "20s", 0), (Fails(), "20s", 1), (NeverStops(), "500ms", 1)],
     ids=["asked", "failed", "hung"],
 )
-@pytest.mark.usefixtures("_thawed")
-async def test_the_exit_code_tells_how_it_ended(loop: Loop, code: int) -> None:
-    service = service_of(Waits(), loop)
+@pytest.mark.usefixtures("_collecting")
+async def test_the_exit_code_tells_how_it_ended(loop: Loop, patience: str, code: int) -> None:
+    service = service_of(Waits(), loop, shutdown_timeout=patience)
 
     assert await Process(service, "api").run() == code
     assert service.health.draining
