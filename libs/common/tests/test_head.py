@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx2
 import pytest
@@ -123,7 +123,8 @@ async def test_a_head_that_does_not_come_is_not_waited_for(
     trickle = asyncio.create_task(drop_by_drop(writer, drop))
 
     async with asyncio.timeout(5):
-        assert await reader.read() == b""
+        with suppress(ConnectionResetError):  # a drop that crosses with the hanging up
+            assert await reader.read(1) == b""
     trickle.cancel()
     writer.close()
 
@@ -176,9 +177,7 @@ async def test_what_waited_too_long_for_its_turn_is_shed_but_for_who_looks_after
         assert "connection" not in answers[0].headers
 
 
-async def test_what_is_handled_at_once_is_not_shed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge, "LATE", 0.05)
-
+async def test_what_is_handled_at_once_is_not_shed() -> None:
     async with serving(BoundedHead) as port, httpx2.AsyncClient() as http:
         answer = await http.post(f"http://127.0.0.1:{port}/api/v1/notes", json={"text": "x"})
 
