@@ -3,7 +3,7 @@ import json
 
 import pytest
 from common import strict_json
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 REFUSED = {
@@ -59,11 +59,13 @@ documents = st.recursive(
 )
 
 
+@settings(deadline=None)  # a busy machine may stand still for longer than any example takes
 @given(documents, st.booleans())
 def test_every_clean_document_is_taken_as_it_is(document: object, ascii_only: bool) -> None:  # noqa: FBT001 - drawn
     assert strict_json.parse(json.dumps(document, ensure_ascii=ascii_only).encode()) == document
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_no_bytes_raise_anything_else(raw: bytes) -> None:
     with contextlib.suppress(json.JSONDecodeError):
