@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 from common.database import Transaction
+
+
+@asynccontextmanager
+async def filling(admin_dsn: str, schema: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """Have all the time that it takes: a statement of a service's own role may last 10 s."""
+    connection = await asyncpg.connect(admin_dsn, server_settings={"search_path": schema})
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def analyse(admin_dsn: str, *tables: str) -> None:

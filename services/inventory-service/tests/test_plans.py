@@ -13,7 +13,7 @@ from inventory_service.domain.stockroom import Movement, MovementKind, Stockroom
 from inventory_service.store import batches, catalogue, ledger, reconciliation
 from inventory_service.store.catalogue import ProductFilter
 
-from tests.support.plans import analyse, plan_of
+from tests.support.plans import analyse, filling, plan_of
 from tests.support.postgres import Databases
 
 pytestmark = pytest.mark.postgres
@@ -21,12 +21,12 @@ pytestmark = pytest.mark.postgres
 MANY = 100_000
 
 
-async def fill(database: Database) -> None:
-    async with database.transaction() as tx:
-        await tx.execute(
+async def fill(databases: Databases) -> None:
+    async with filling(databases.admin_dsn, "inventory") as admin:
+        await admin.execute(
             "INSERT INTO categories SELECT 'c' || n, 'C' FROM generate_series(0, 99) n"
         )
-        await tx.execute(
+        await admin.execute(
             """
             INSERT INTO stock (sku, name, price, currency, active, available, low_stock, category,
                                deleted_at)
@@ -38,7 +38,7 @@ async def fill(database: Database) -> None:
             """,
             MANY,
         )
-        await tx.execute(
+        await admin.execute(
             """
             INSERT INTO movements (sku, kind, quantity, order_id, at)
             SELECT 'sku-' || n, CASE WHEN n % 1000 = 0 THEN 'adjusted' ELSE 'reserved' END, 1,
@@ -75,7 +75,7 @@ MOVED: list[tuple[tuple[Any, ...], str]] = [
 
 
 async def test_no_list_reads_a_whole_table(database: Database, databases: Databases) -> None:
-    await fill(database)
+    await fill(databases)
     await analyse(databases.admin_dsn, "inventory.stock", "inventory.movements")
 
     async with database.transaction() as tx:

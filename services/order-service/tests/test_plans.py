@@ -11,7 +11,7 @@ from order_service.domain import Health, Status
 from order_service.store import sagas
 from order_service.store.sagas import SagaFilter
 
-from tests.support.plans import analyse, plan_of
+from tests.support.plans import analyse, filling, plan_of
 from tests.support.postgres import Databases
 from tests.support.shop import Shop
 
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.postgres
 LAST = (datetime(2026, 3, 1, tzinfo=UTC), UUID(int=7))
 
 
-async def fill(shop: Shop) -> None:
+async def fill(databases: Databases) -> None:
     """Have a large table of orders, few of which are not settled."""
-    async with shop.database.transaction() as tx:
-        await tx.execute(
+    async with filling(databases.admin_dsn, "orders") as admin:
+        await admin.execute(
             """
             INSERT INTO orders (order_id, customer_id, status, saga, stock, payment, reason,
                                 closed_by, stock_closed, payment_closed, total, currency,
@@ -59,7 +59,7 @@ LISTED = [
 
 
 async def test_no_list_of_sagas_reads_the_whole_table(shop: Shop, databases: Databases) -> None:
-    await fill(shop)
+    await fill(databases)
     await analyse(databases.admin_dsn, "orders.orders")
 
     async with shop.database.transaction() as tx:

@@ -4,7 +4,7 @@ import pytest
 from common import searching
 from order_service.store import reads
 
-from tests.support.plans import analyse, plan_of
+from tests.support.plans import analyse, filling, plan_of
 from tests.support.postgres import Databases
 from tests.support.shop import Shop
 
@@ -13,10 +13,10 @@ pytestmark = pytest.mark.postgres
 MANY = 100_000
 
 
-async def fill(shop: Shop) -> None:
+async def fill(databases: Databases) -> None:
     """Have a large catalogue, one in a hundred of it removed."""
-    async with shop.database.transaction() as tx:
-        await tx.execute(
+    async with filling(databases.admin_dsn, "orders") as admin:
+        await admin.execute(
             """
             INSERT INTO products (sku, name, price, currency, active, available, version,
                                   removed_at)
@@ -29,7 +29,7 @@ async def fill(shop: Shop) -> None:
 
 
 async def test_no_page_reads_the_whole_catalogue(shop: Shop, databases: Databases) -> None:
-    await fill(shop)
+    await fill(databases)
     await analyse(databases.admin_dsn, "orders.products")
     served_by = {
         (None, None): "pk_products",

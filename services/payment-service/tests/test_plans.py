@@ -15,7 +15,7 @@ from common.due import EVER, Bottom
 from payment_service.store import leases, reads, reconciliations
 
 from tests.support.cashier import Cashier
-from tests.support.plans import analyse, plan_of
+from tests.support.plans import analyse, filling, plan_of
 from tests.support.postgres import Databases
 
 pytestmark = pytest.mark.postgres
@@ -25,19 +25,21 @@ NOW = datetime.now(UTC)
 ID = UUID(int=7)
 
 
-async def fill(cashier: Cashier, databases: Databases) -> None:
+async def fill(databases: Databases) -> None:
     """Have half a day of payments, five of each customer; the last thousand are on their way."""
-    await cashier.rows(
-        """
-        INSERT INTO payments (order_id, payment_id, customer_id, wanted, have, intent_id,
-                              operation, next_at, created_at)
-        SELECT gen_random_uuid(), gen_random_uuid(), md5((n % 10000)::text)::uuid, 'CAPTURED',
-               'AUTHORIZED', 'pi_' || n, w.operation, w.next_at, now() - make_interval(secs => n)
-          FROM generate_series(1, $1::int) AS n
-          LEFT JOIN (VALUES ('CAPTURE', now())) AS w (operation, next_at) ON n < 1000
-        """,
-        MANY,
-    )
+    async with filling(databases.admin_dsn, "payments") as admin:
+        await admin.execute(
+            """
+            INSERT INTO payments (order_id, payment_id, customer_id, wanted, have, intent_id,
+                                  operation, next_at, created_at)
+            SELECT gen_random_uuid(), gen_random_uuid(), md5((n % 10000)::text)::uuid, 'CAPTURED',
+                   'AUTHORIZED', 'pi_' || n, w.operation, w.next_at,
+                   now() - make_interval(secs => n)
+              FROM generate_series(1, $1::int) AS n
+              LEFT JOIN (VALUES ('CAPTURE', now())) AS w (operation, next_at) ON n < 1000
+            """,
+            MANY,
+        )
     await analyse(databases.admin_dsn, "payments.payments")
 
 
@@ -54,7 +56,7 @@ FILTERS = ("owner", "order_id", "have", "created_from", "created_to", "after")
 
 
 async def test_no_list_reads_everybodys_payments(cashier: Cashier, databases: Databases) -> None:
-    await fill(cashier, databases)
+    await fill(databases)
 
     async with cashier.database.transaction() as tx:
         await searching.plan_afresh(tx)
@@ -68,7 +70,7 @@ async def test_no_list_reads_everybodys_payments(cashier: Cashier, databases: Da
 async def test_no_comparison_reads_payments_that_it_is_not_about(
     cashier: Cashier, databases: Databases
 ) -> None:
-    await fill(cashier, databases)
+    await fill(databases)
     of_one = ([ID], [], ID, NOW - timedelta(days=1), NOW, NOW)
     of_all = ([ID], ["pi_5000"], None, NOW - timedelta(minutes=1), NOW, NOW)
 
