@@ -50,12 +50,14 @@ async def fill(databases: Databases) -> None:
         )
 
 
+# No product has the texts that are rare: of a hundred that it keeps of a column, the planner takes
+# each for a hundredth of all.
 LISTED: list[tuple[dict[str, Any], str]] = [
     ({}, "pk_stock"),
     ({"text": "PRODUCT"}, "pk_stock"),
-    ({"text": "sku-77777"}, "ix_stock_search"),
+    ({"text": "sku-777777"}, "ix_stock_search"),
     ({"text": "zz"}, "ix_stock_search"),
-    ({"text": "sku-77777", "category": "c77"}, "ix_stock_search"),
+    ({"text": "sku-777777", "category": "c77"}, "ix_stock_search"),
     ({"category": "c7"}, "ix_stock_category_sku"),
     ({"active": True}, "pk_stock"),
     ({"active": False}, "ix_stock_inactive"),

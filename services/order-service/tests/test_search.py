@@ -31,12 +31,14 @@ async def fill(databases: Databases) -> None:
 async def test_no_page_reads_the_whole_catalogue(shop: Shop, databases: Databases) -> None:
     await fill(databases)
     await analyse(databases.admin_dsn, "orders.products")
+    # No product has the texts that are rare: of a hundred that it keeps of a column, the planner
+    # takes each for a hundredth of all.
     served_by = {
         (None, None): "pk_products",
         (None, "sku-5"): "pk_products",
         ("PRODUCT", "sku-5"): "pk_products",
-        ("sku-77777", None): "ix_products_search",
-        ("77777", "sku-5"): "ix_products_search",
+        ("sku-777777", None): "ix_products_search",
+        ("777777", "sku-5"): "ix_products_search",
         ("zz", None): "ix_products_search",
     }
 
