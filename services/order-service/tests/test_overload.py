@@ -170,7 +170,12 @@ async def test_while_the_next_in_the_queue_waits_too_long_newcomers_are_refused_
 
 
 async def locked_out(live: LiveShop) -> bool:
-    return bool(await live.rows("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+    return bool(
+        await live.rows(
+            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+            "AND datname = current_database()"
+        )
+    )
 
 
 async def late(intake: Intake) -> bool:
