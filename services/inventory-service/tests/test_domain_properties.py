@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from common.message import Event, Outcome, Received, Said, Versioned, uuid7
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from inventory_service.consumers import DECISIONS
 from inventory_service.domain import products
@@ -142,6 +142,7 @@ def _balance(stockroom: Stockroom, initial: int) -> None:
         assert counts.reserved == sum(line.held for line in held if line.sku == sku)
 
 
+@settings(deadline=None)
 @given(
     story=st.lists(_events, max_size=25),
     stock=st.integers(0, 15),
@@ -173,6 +174,7 @@ def test_no_story_makes_or_loses_stock(
         assert Counts(available=stock).plus(deltas.get(sku, Counts())) == each.counts
 
 
+@settings(deadline=None)
 @given(story=st.lists(_events, max_size=25))
 def test_a_closing_is_answered_after_any_story(story: list[Event | products.AdjustStock]) -> None:
     stockroom = room(*(shelf(sku, 10) for sku in _SKUS))

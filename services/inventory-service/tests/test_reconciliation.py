@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from common.message import uuid7
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from inventory_service.domain.reconciliation import Books, Difference, reconcile
 from inventory_service.domain.stockroom import Counts, MovementKind
@@ -16,6 +16,7 @@ DIFFERENCES = "http://pedido/ops/v1/stock-differences"
 QUANTITIES = st.integers(min_value=0, max_value=10**12)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(MovementKind), QUANTITIES))
 def test_books_that_were_kept_have_no_difference(moved: dict[MovementKind, int]) -> None:
     def moves(kind: MovementKind) -> int:
@@ -31,6 +32,7 @@ def test_books_that_were_kept_have_no_difference(moved: dict[MovementKind, int])
     assert list(reconcile(Books("lamp", counted, moved, held))) == []
 
 
+@settings(deadline=None)
 @given(
     st.tuples(*[st.integers(-5, 5)] * 3).map(Counts._make).filter(any),
     st.integers(5, 100),

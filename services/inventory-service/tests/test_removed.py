@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from common.database import Database
 from common.message import Event, Outcome, Received, Versioned, uuid7
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from inventory_service import handlers
 from inventory_service.consumers import DECISIONS
@@ -213,6 +213,7 @@ ACTS: st.SearchStrategy[Act] = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(ACTS, max_size=12))
 def test_a_product_s_version_only_grows_and_a_removed_one_is_silent(acts: list[Act]) -> None:
     """None stands for a removal; what the API would refuse is left out."""

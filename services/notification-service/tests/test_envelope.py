@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 from common.errors import ConfigurationError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from notification_service.channels import envelope
 from notification_service.domain.notices import Notice
@@ -84,6 +84,7 @@ def test_a_text_is_encoded_only_where_a_server_or_a_line_asks_for_it(
 LINES = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
 
+@settings(deadline=None)
 @given(body=LINES, html=LINES, eight_bit=st.booleans())
 def test_no_text_ends_its_part_or_the_message(body: str, html: str, *, eight_bit: bool) -> None:
     message = read(Text("Hi", body, html), eight_bit=eight_bit)

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from common.errors import Refusal
 from common.message import uuid7
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from order_service.domain import (
     Order,
@@ -191,6 +191,7 @@ def test_an_order_without_money_in_it_has_nothing_to_give_back() -> None:
     assert refusal(wanted(1), order=resolved_by_hand).code == "over_refund"
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
