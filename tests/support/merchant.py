@@ -78,7 +78,7 @@ async def open_shop(
     app = web.Application()
     app.router.add_post("/{path:.*}", merchant.take)
     app.router.add_get("/{path:.*}", merchant.take)
-    runner = web.AppRunner(app, shutdown_timeout=0)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)  # 0 is for ever: until who hangs has slept
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=trust)
     await site.start()

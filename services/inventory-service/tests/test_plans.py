@@ -76,6 +76,7 @@ MOVED: list[tuple[tuple[Any, ...], str]] = [
 ]
 
 
+@pytest.mark.timeout(300)  # two hundred thousand rows are written first
 async def test_no_list_reads_a_whole_table(database: Database, databases: Databases) -> None:
     await fill(databases)
     await analyse(databases.admin_dsn, "inventory.stock", "inventory.movements")

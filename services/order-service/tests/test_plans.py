@@ -58,6 +58,7 @@ LISTED = [
 ]
 
 
+@pytest.mark.timeout(300)  # a hundred thousand rows are written first
 async def test_no_list_of_sagas_reads_the_whole_table(shop: Shop, databases: Databases) -> None:
     await fill(databases)
     await analyse(databases.admin_dsn, "orders.orders")

@@ -28,6 +28,7 @@ async def fill(databases: Databases) -> None:
         )
 
 
+@pytest.mark.timeout(300)  # a hundred thousand rows are written first
 async def test_no_page_reads_the_whole_catalogue(shop: Shop, databases: Databases) -> None:
     await fill(databases)
     await analyse(databases.admin_dsn, "orders.products")
