@@ -25,7 +25,6 @@ from pydantic import SecretStr
 from tests.support.waiting import eventually
 
 UNLIMITED = {"RATE_LIMIT_ADDRESS": "1000000/1s", "RATE_LIMIT_PRINCIPAL": "1000000/1s"}
-BRIEF = {"STREAM_LIFE": "1s"}
 PRODUCTS = ("85123A", "71053")
 ROLES = {"staff": "staff", "operator": "operator", "admin": "admin"}
 REFUND = {"amount": {"amount": 100, "currency": "GBP"}, "reason": "broken"}
@@ -73,20 +72,27 @@ class Market:
 
 
 @pytest.fixture(scope="module")
-def market(stack: Stack, template_database: str) -> Iterator[Market]:
+def stream_life() -> str:
+    """Let no stream of an order that is never settled hold a test up."""
+    return "1s"
+
+
+@pytest.fixture(scope="module")
+def market(stack: Stack, template_database: str, stream_life: str) -> Iterator[Market]:
     """Open one market for all tests of a file: what they do to it must not disturb the others."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         exits = AsyncExitStack()
-        yield runner.run(_open(stack, template_database, exits))
+        yield runner.run(_open(stack, template_database, stream_life, exits))
         runner.run(exits.aclose())
 
 
-async def _open(stack: Stack, template: str, exits: AsyncExitStack) -> Market:
+async def _open(stack: Stack, template: str, stream_life: str, exits: AsyncExitStack) -> Market:
     name = f"market-{uuid4()}"
     await postgres.create_database(stack.admin_dsn, name, template=template)
     exits.push_async_callback(postgres.drop_database, stack.admin_dsn, name)
     services = Deployment(stack, of_database(stack.admin_dsn, name), prefix=f"m{uuid4().hex[:12]}.")
-    services.overrides = {**dict.fromkeys(SERVICES, UNLIMITED), "order": UNLIMITED | BRIEF}
+    services.overrides = dict.fromkeys(SERVICES, UNLIMITED)
+    services.overrides["order"] = UNLIMITED | {"STREAM_LIFE": stream_life}
     await services.create_topics()
     exits.push_async_callback(services.stop)
     await services.start()

@@ -36,6 +36,12 @@ def steps(page: str) -> list[tuple[str, str]]:
     return blocks
 
 
+@pytest.fixture(scope="module")
+def stream_life() -> str:
+    """Let a stream live as long as a reader's own: it is to end with its order."""
+    return "15m"
+
+
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 async def test_the_page_runs_as_it_stands(page: str, market: Market, tmp_path: Path) -> None:
     _stand_in_a_clone(market, tmp_path)
