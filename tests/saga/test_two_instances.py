@@ -43,9 +43,9 @@ async def test_two_inventories_never_deadlock_and_one_takes_over(
     shop, customer = await open_shop(
         services.url("order"), services.url("inventory"), stack.signing_key.read_text()
     )
+    await eventually(lambda: sold_everywhere(db))  # the others come by no event
     await add_products(db)
     async with shop:
-        await eventually(lambda: sold_everywhere(db))
         town = Town(shop, customer, db)
         buying = [asyncio.create_task(buy(town, seed)) for seed in range(BUYERS)]
         await eventually(lambda: many_placed(db))
