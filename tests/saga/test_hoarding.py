@@ -25,7 +25,7 @@ async def test_a_bot_that_never_pays_holds_a_little_and_not_for_long(
 ) -> None:
     services.overrides["order"] = {
         "OPEN_ORDERS_MAX": str(CAP),
-        "ORDER_DEADLINE": "8s",
+        "ORDER_DEADLINE": "1m",
         "TIMERS_POLL": "200ms",
     }
     await services.start("order", "inventory")  # nobody takes its money
@@ -50,12 +50,16 @@ async def test_a_bot_that_never_pays_holds_a_little_and_not_for_long(
     async def free() -> bool:
         return await shelf() == (STOCK, 0)
 
+    async def pass_a_minute() -> None:
+        await db.execute("UPDATE orders.orders SET deadline_at = deadline_at - interval '1 minute'")
+
     async with shop, httpx2.AsyncClient(base_url=services.url("order")) as http:
         await eventually(lambda: sold_everywhere(db))
         answers = [await order(http) for _ in range(10)]
 
         assert sorted(answers) == [202] * CAP + [429] * (10 - CAP)
         await eventually(reserved)
+        await pass_a_minute()
         await eventually(free)
     assert await db.fetchval("SELECT count(*) FROM orders.orders WHERE status <> 'EXPIRED'") == 0
     await db.close()
