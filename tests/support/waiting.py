@@ -22,12 +22,15 @@ async def eventually(condition: Callable[[], Any], deadline: float = 20.0) -> An
     A condition may raise AssertionError while it does not hold yet; the last one is shown.
     """
     until = time.monotonic() + deadline
-    while not (last := await _ask(condition)) or isinstance(last, AssertionError):
-        if time.monotonic() > until:
+    while True:
+        late = time.monotonic() > until  # before asking: the machine may have stood still since
+        last = await _ask(condition)
+        if last and not isinstance(last, AssertionError):
+            return last
+        if late:
             message = f"not within {deadline:g} s; in the end it was {last!r}"
             raise AssertionError(message)
         await asyncio.sleep(_POLL_SECONDS)
-    return last
 
 
 async def _ask(condition: Callable[[], Any]) -> Any:
