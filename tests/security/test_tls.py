@@ -14,12 +14,12 @@ from typing import TypeAlias
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from common import tally
 from common.broker import client_options
 from common.database import Database
 from common.errors import Unavailable
 from common.keys import JwksKeys
 from common.settings import KafkaSettings, PostgresSettings
-from common.tally import Tally
 from pydantic import SecretStr
 
 from tests.support.certificates import Authority, listening
@@ -78,9 +78,9 @@ async def call_issuer(port: int, _authority: Path) -> None:
 
 async def call_valkey(port: int, authority: Path) -> None:
     url = f"rediss://:secret@localhost:{port}/0?ssl_ca_certs={authority}"
-    tally = Tally(SecretStr(url), "")
-    await tally.spend([("key", 1.0, None)])
-    await tally.close()
+    spent = tally.Tally(SecretStr(url), "")
+    await spent.spend([("key", 1.0, None)])
+    await spent.close()
 
 
 async def call_gateway(port: int, _authority: Path) -> None:
@@ -105,6 +105,12 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
     authority = Authority(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     return authority
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give Valkey more than a tenth of a second: this process plays both sides of the handshake."""
+    monkeypatch.setattr(tally, "_PATIENCE", 5.0)
 
 
 @every_call
