@@ -45,6 +45,8 @@ PLENTY = 100
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "300"))
 """Enough for every run of the tests; `make model` asks for many more."""
 
+pytestmark = pytest.mark.timeout(60 + 2 * EXAMPLES)  # a failure is made small before it is shown
+
 _SHOWN_EVERY = 500
 _seen = itertools.count(1)
 
