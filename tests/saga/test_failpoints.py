@@ -25,7 +25,7 @@ from invariants.sources import Sources
 from tests.saga.conftest import open_shop, sold_everywhere
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.saga, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.saga, pytest.mark.timeout(2100)]
 
 KILLS = 2
 CUSTOMERS = 64
@@ -41,6 +41,8 @@ less often than the hundred failures that would halt the consumer, and not until
 """
 LIFE = 20
 """Seconds: who has not died by then has used up its failures, and swept what they parked."""
+PATIENCE = 1500
+"""Seconds for all lives: to start services a hundred times and more takes two cores six minutes."""
 METHODS = ("pm_ok", "pm_ok", "pm_declined", "pm_capture_fails", "pm_answer_lost")
 
 
@@ -117,7 +119,7 @@ async def _die(services: Deployment, name: str, names: list[str], log: Path) -> 
     """Restart a service until it died at every point; then run it as usual. Says what it missed."""
     await services.stop(name)
     try:
-        async with asyncio.timeout(540):
+        async with asyncio.timeout(PATIENCE):
             for part in parts(names):
                 while left(log, part):
                     services.overrides[name] = {
@@ -152,7 +154,10 @@ async def _live(services: Deployment, name: str, log: Path, names: list[str]) ->
 
 
 async def _buy(shop: Shop, customers: list[Customer], seed: int) -> None:
-    """Order and sometimes cancel, for ever; a service that is away too long costs that order."""
+    """Order and sometimes cancel, for ever; a service that is away too long costs that order.
+
+    After a quarter of an hour a kill may keep the answer to a refresh, and with it the session.
+    """
     chance = random.Random(seed)  # noqa: S311
     while True:
         items = (("LANTERN", chance.randint(1, 3)),)
@@ -161,6 +166,6 @@ async def _buy(shop: Shop, customers: list[Customer], seed: int) -> None:
             _, answer = await shop.place(customer, str(uuid4()), items, chance.choice(METHODS))
             if answer.status == 202 and chance.random() < 0.2:
                 await shop.cancel(customer, str(uuid4()), answer.body["orderId"])
-        except DemoError:
+        except (DemoError, KeyError):
             continue
         await asyncio.sleep(chance.random() * 0.3)
