@@ -50,6 +50,7 @@ async def _run(market: Market, document: str, seed: int) -> tuple[int, str]:
             "PYTHONPATH": str(HERE),
             "SCHEMATHESIS_HOOKS": "hooks",
             "FUZZ_THINGS": json.dumps(market.things),
+            "FUZZ_CASES": str(seed),
         },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
