@@ -63,7 +63,7 @@ BEGIN
             'ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I GRANT EXECUTE ON FUNCTIONS TO %I',
             owner, service, app);
 
-        -- The relay's floor waits for the longest transaction; a lock waited for is a batch that waits.
+        -- The relay's floor waits for whoever announces; a lock waited for is a batch that waits.
         EXECUTE format('ALTER ROLE %I SET transaction_timeout = ''30s''', app);
         EXECUTE format('ALTER ROLE %I SET statement_timeout = ''10s''', app);
         EXECUTE format('ALTER ROLE %I SET lock_timeout = ''2s''', app);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -27,12 +28,12 @@ def test_it_waits_until_all_have_ended_who_may_commit_below_it() -> None:
     floor = Floor()
 
     floor.look(9, ["3/7", "4/1"])
-    floor.observe([], ceiling=None)
+    floor.observe(None, ceiling=None)
     floor.look(12, ["4/1", "5/2"])  # who began since then draws higher ids
-    floor.observe([], ceiling=None)
+    floor.observe(None, ceiling=None)
     assert floor.value == 0
     floor.look(15, ["5/2"])
-    floor.observe([6], ceiling=None)
+    floor.observe(6, ceiling=None)
 
     assert floor.value == 5, "the row that appeared below the highest id is still to be carried"
 
@@ -41,7 +42,7 @@ def test_it_stays_below_a_refused_row() -> None:
     floor = Floor()
 
     floor.look(9, [])
-    floor.observe([], ceiling=8)
+    floor.observe(None, ceiling=8)
 
     assert floor.value == 7
 
@@ -99,3 +100,24 @@ async def test_a_session_that_forgot_its_transaction_does_not_hold_it(
         assert await carry(relay, owned) == 1
 
         assert owned.floor.value == await admin.fetchval(LAST_ID)
+
+
+@pytest.mark.postgres
+@pytest.mark.kafka
+async def test_what_commits_late_below_a_refused_row_of_its_key_is_carried(
+    database: Database, topics: Topics
+) -> None:
+    order = uuid7()
+    key = str(order).encode()
+    noise = secrets.token_bytes(3_000_000)
+    huge = outbox.OutboxRow(uuid7(), "inventory.v1", key, "StockCommitted", noise, [])
+    async with carrying(database, topics) as (relay, owned):
+        async with database.transaction() as slow:
+            await outbox.append(slow, [Said(till.StockCommitted(order_id=order))])
+            async with database.transaction() as tx:
+                await outbox.insert(tx, [huge])
+            await carry(relay, owned)
+            await relay._keep_up(owned)
+            assert owned.blocked.keys() == {key}
+
+        assert await carry(relay, owned) == 1

@@ -40,16 +40,16 @@ class Bottom:
     """
 
     sql: str
-    """Answers the first row's time, and at most a few seconds ago: some commit just now."""
+    """Answers the first row's time, but none so late that a transaction may still commit before."""
     _value: datetime = EVER
     _holds_until: float = 0.0
 
     async def find(self, fetch: Callable[[str], Awaitable[Sequence[Any]]]) -> datetime:
         """Answer it from memory, or look; what appears below it is found at the next look."""
-        now = time.monotonic()
-        if now >= self._holds_until:
+        if time.monotonic() >= self._holds_until:
+            # Before the look, which may be slow, or fail: meanwhile the last bottom serves.
+            self._holds_until = time.monotonic() + _BOTTOM_HOLDS
             ((self._value,),) = await fetch(self.sql)
-            self._holds_until = now + _BOTTOM_HOLDS
         return self._value
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 WRITERS = """
-SELECT DISTINCT virtualtransaction FROM pg_locks
+SELECT virtualtransaction FROM pg_locks
  WHERE relation = 'outbox'::regclass AND mode = 'RowExclusiveLock'
    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
@@ -35,10 +35,10 @@ class Floor:
         else:
             self._writers &= frozenset(writers)
 
-    def observe(self, ids: Sequence[int], *, ceiling: int | None) -> None:
-        """Learn from a poll; `ceiling` is the first id that must still be read again, if any."""
+    def observe(self, first: int | None, *, ceiling: int | None) -> None:
+        """Learn a poll's first id; `ceiling` is the first that must be read again, if any."""
         if self._writers is None or self._writers:
             return
-        pending = [*ids[:1], *([ceiling] if ceiling is not None else [])]
-        self.value = max(self.value, min([self._proposed, *(id_ - 1 for id_ in pending)]))
+        pending = [id_ - 1 for id_ in (first, ceiling) if id_ is not None]
+        self.value = max(self.value, min([self._proposed, *pending]))
         self._writers = None

@@ -49,8 +49,9 @@ class OutboxRow:
 async def append(tx: Transaction, said: Iterable[Said]) -> None:
     """Announce events: they leave if, and only if, this transaction commits.
 
-    Call it after the aggregates' rows are locked: then the ids of one key are in order, and the
-    transaction has its xid before them, on which the relay's floor rests.
+    Call it after the aggregates' rows are locked: then the ids of one key are in order. They are
+    drawn under the table's lock, which lasts as long as the transaction: the relay's floor rests on
+    that.
     """
     now = datetime.now(UTC).isoformat().encode()
     await insert(tx, [_finished(each, now) for each in said])

@@ -54,9 +54,8 @@ _STOP_TIMEOUT = 5.0
 """Seconds for a producer to send what it has."""
 _UPKEEP = 2.0
 """Seconds between looks for free shards, freed keys and the size of the outbox."""
-_LOOK_AT_WRITERS = 8
-"""Rounds between looks at who may still commit below the floor: it spares dead rows by the hundred.
-"""
+_LOOK_AT_WRITERS = 4
+"""Rounds between looks at who may still commit below the floor."""
 _REFUSED_FOR_GOOD = (
     MessageSizeTooLargeError,
     RecordListTooLargeError,
@@ -69,7 +68,7 @@ WITH gone AS (DELETE FROM outbox WHERE id = ANY($5::bigint[]))
 SELECT id, topic, aggregateid, payload, header_names, header_values, created_at
   FROM outbox
  WHERE id > $1 AND shard = ANY($2::smallint[]) AND refused IS NULL
-   AND (aggregateid IS NULL OR aggregateid <> ALL($3::bytea[]))
+   AND (aggregateid IS NULL OR aggregateid <> ALL($3::bytea[]) OR id < $6)
    AND id NOT IN (SELECT unnest($5::bigint[]))
  ORDER BY id LIMIT $4
 """
@@ -214,25 +213,28 @@ class Relay:
             owned.acknowledged = [row["id"] for row in done]
             _report(done)
             await self._refuse(owned, refused)
+        await self._look_at_writers(owned)
         return len(rows)
 
     async def _turn(self, owned: _Owned) -> list[asyncpg.Record]:
         """Delete what the last round carried, and read what this one will."""
         gone, owned.acknowledged = owned.acknowledged, []
+        floor, shards, keys = owned.floor, list(owned.shards), list(owned.blocked)
+        refused = min(owned.blocked.values(), default=None)
         rows = await owned.connection.fetch(
-            _TURN, owned.floor.value, list(owned.shards), list(owned.blocked), _LIMIT, gone
+            _TURN, floor.value, shards, keys, _LIMIT, gone, refused or 0
         )
-        owned.floor.observe(
-            [row["id"] for row in rows[:1]], ceiling=min(owned.blocked.values(), default=None)
-        )
+        floor.observe(rows[0]["id"] if rows else None, ceiling=refused)
         if gone:
             owned.highest = max(owned.highest, *gone)
             failpoint("relay.deleted")
+        return rows
+
+    async def _look_at_writers(self, owned: _Owned) -> None:
         owned.rounds += 1
         if owned.rounds % _LOOK_AT_WRITERS == 0 and owned.floor.value < owned.highest:
             writers = await owned.connection.fetch(WRITERS)
             owned.floor.look(owned.highest, (row["virtualtransaction"] for row in writers))
-        return rows
 
     async def _refuse(self, owned: _Owned, refused: dict[int, str]) -> None:
         for row_id, reason in refused.items():

@@ -22,10 +22,14 @@ SENDING_BELL = "sending"
 
 
 BOTTOM = """
-    SELECT least(min(created_at), now() - interval '10 seconds') FROM notifications
+    SELECT least(min(created_at), now() - interval '35 seconds') FROM notifications
      WHERE status = 'PENDING'
 """
-"""When the first notice that waits was made: due or not, as it keeps its recipient's others."""
+"""When the first notice that waits was made, due or not: it may be at any moment.
+
+Of those, too, that commit within the 30 s of a transaction: a recipient's later one must not leave
+before them.
+"""
 
 
 async def are_letters_due(database: Database, since: datetime = EVER) -> bool:
@@ -46,7 +50,7 @@ async def lease_letters(
 ) -> list[Letter]:
     """Lease due notices whose recipient is known, each recipient's in order, oldest first.
 
-    None that was made before `since` may wait.
+    `since` is the bottom: what was made before it is left for later.
 
     One that follows a notice of the same recipient which is put off, or in another's hands, waits.
     One process leases at a time, so that no two hold letters to the same recipient.

@@ -17,7 +17,7 @@ BOTTOM = """
     SELECT least(min(next_at), now() - interval '10 seconds') FROM payments
      WHERE next_at IS NOT NULL
 """
-"""When the first payment is due."""
+"""When the first payment is due, of those, too, that commit just now."""
 
 DUE = "SELECT EXISTS (SELECT FROM payments WHERE next_at >= $1 AND next_at <= now()) AS due"
 
