@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,6 +95,19 @@ async def test_a_halt_is_noted_when_the_database_answers_again(
 
     assert consumer.halted == "a flood"
     assert await admin.fetchval("SELECT reason FROM consumer_halts") == "a flood"
+
+
+async def test_a_look_that_fails_is_no_sign_that_records_wait(
+    database: Database, admin: Admin, topics: Topics
+) -> None:
+    consumer = till_consumer(database, topics)
+    consumer._behind_since = before = time.monotonic() - 3600
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE consumer_halts")
+
+        await consumer._look()
+
+    assert consumer._behind_since > before + 3500
 
 
 async def waits_for_lock(admin: Admin) -> bool:

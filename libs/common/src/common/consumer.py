@@ -289,6 +289,7 @@ class Consumer(Generic[S]):
             lag = await self._measure_lag()
         except (Unavailable, Contended, KafkaError, OSError) as error:
             _log.warning("can't look at lag or halts", reason=type(error).__name__)
+            self._behind_since = now  # who can't ask can't tell silence from an outage
             return
         if self._client:
             self.partitions.try_again(self._client)
