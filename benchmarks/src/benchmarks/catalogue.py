@@ -64,7 +64,6 @@ MEASUREMENTS = (
         held.measure,
         lambda size: 60 + size.seconds + 2 * min(60, size.seconds) + size.orders / 100,
         Size(orders=3000, seconds=180),
-        runs=1,
         settings=overload.UNLIMITED,
     ),
     Measurement(
@@ -72,7 +71,7 @@ MEASUREMENTS = (
         soak.measure,
         lambda size: 120 + size.seconds + size.orders / 250,
         Size(seconds=1800),
-        runs=1,
+        runs=1,  # its minutes are its spread
         settings=overload.UNLIMITED,
     ),
     Measurement(
@@ -80,7 +79,6 @@ MEASUREMENTS = (
         _twice_too_much,
         lambda size: 20 + 3 * size.seconds + size.orders / 250,
         Size(orders=3000, seconds=15),
-        runs=1,
         settings=overload.UNLIMITED,
     ),
     Measurement(
@@ -88,7 +86,6 @@ MEASUREMENTS = (
         backlog.measure,
         lambda size: 60 + size.orders / 1000 + size.orders / 200,
         Size(orders=100_000),
-        runs=1,
         settings=backlog.SETTINGS,
     ),
     Measurement(
@@ -96,22 +93,19 @@ MEASUREMENTS = (
         batches.measure,
         lambda size: len(size.steps) * (20 + 2 * size.seconds + size.orders / 100),
         Size(orders=2000, seconds=20, steps=(1, 10, 50, 200, 500)),
-        runs=1,
     ),
     Measurement((idle.ROW,), idle.measure, lambda size: 20 + size.seconds, Size(seconds=20)),
     Measurement(
         (growth.ROW,),
         growth.measure,
-        lambda size: sum(30 + size.orders / 200 + step / 1500 for step in size.steps),
+        lambda size: sum(30 + size.orders / 200 + step / 9000 for step in size.steps),
         Size(orders=3000, steps=(10_000, 100_000, 1_000_000)),
-        runs=1,
     ),
-    Measurement((storm.ROW,), _login_storm, lambda size: 30 + 2 * size.seconds, runs=1),
+    Measurement((storm.ROW,), _login_storm, lambda size: 30 + 2 * size.seconds),
     Measurement(
         (scaling.ROW,),
         scaling.measure,
         lambda size: 90 + size.seconds + size.orders / 100,
-        runs=1,
     ),
     Measurement(
         (ceilings.ROW,),
@@ -119,7 +113,7 @@ MEASUREMENTS = (
         lambda size: 25 + 2 * size.seconds + size.orders / 300,
         Size(seconds=10),
     ),
-    Measurement((listeners.ROW,), _live_streams, lambda size: 40 + size.seconds, runs=1),
+    Measurement((listeners.ROW,), _live_streams, lambda size: 40 + size.seconds),
 )
 BY_ID = {row.id: each for each in MEASUREMENTS for row in each.rows}
 USUAL = ("P2", "P3", "P8", "P10a", "P14")

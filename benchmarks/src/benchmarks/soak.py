@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from statistics import median
 
 import asyncpg
 from devstack.topology import SERVICES
@@ -68,11 +69,15 @@ async def measure(rig: Rig, size: Size) -> Found:
             load = await driver.at_rate(SHARE * capacity, size.seconds)
         await observer.wait("OrderCompleted", load.meant, seconds=judge.PATIENCE)
         slowest = p99_by_part(load, observer.seen["OrderConfirmed"], size.seconds)
-    later = max(slowest[REFERENCE:])
+    later = slowest[REFERENCE:]
     return {
         ROW.id: {
             "resident memory, end : minute 5": looks.growth,
-            "p99, worst later minute : minute 5": later / slowest[REFERENCE - 1],
+            "p99, worst later minute : minute 5": max(later) / slowest[REFERENCE - 1],
+            "p99 ms of minute 5": slowest[REFERENCE - 1],
+            "p99 ms, best later minute": min(later),
+            "p99 ms, middle later minute": median(later),
+            "p99 ms, worst later minute": max(later),
             **{f"{name} resident MiB at the end": mib for name, mib in looks.memory[-1].items()},
             "orders/s": SHARE * capacity,
             "orders": len(load.meant),
