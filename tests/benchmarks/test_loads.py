@@ -1,13 +1,14 @@
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import pytest
-from benchmarks.driver import Basket, Load, any_products
+from benchmarks.driver import Basket, Load, LoadError, any_products
 from benchmarks.latency import Steady
 from benchmarks.rig import SKUS
 from common import avro
 
-from benchmarks import held, skew, soak, waiting
+from benchmarks import growth, held, skew, soak, waiting
 
 
 def _chance() -> Random:
@@ -74,3 +75,14 @@ def test_what_was_slow_is_back_with_the_first_window_like_before(
     slow_until: float, seconds: float
 ) -> None:
     assert held._recovery(_steady(0), _steady(slow_until)) == seconds
+
+
+def test_what_would_fill_the_disk_is_refused_before_it_does(tmp_path: Path) -> None:
+    growth.need_room(tmp_path, 1000)
+
+    with pytest.raises(LoadError, match=r"orders take .* are free: .*--steps"):
+        growth.need_room(tmp_path, 10**12)
+
+
+def test_a_database_on_another_machine_has_a_disk_of_its_own(tmp_path: Path) -> None:
+    growth.need_room(tmp_path / "elsewhere", 10**12)

@@ -98,8 +98,8 @@ MEASUREMENTS = (
     Measurement(
         (growth.ROW,),
         growth.measure,
-        lambda size: sum(30 + size.orders / 200 + step / 9000 for step in size.steps),
-        Size(orders=3000, steps=(10_000, 100_000, 1_000_000)),
+        growth.lasts,
+        Size(orders=3000, steps=(10_000, 100_000, 1_000_000, 10_000_000)),
     ),
     Measurement((storm.ROW,), _login_storm, lambda size: 30 + 2 * size.seconds),
     Measurement(

@@ -1,7 +1,10 @@
-"""P15: what an order costs when the tables are full of old ones, by up to a million."""
+"""P15: what an order costs when the tables are full of old ones, by up to ten million."""
 
 import asyncio
+import shutil
 import time
+from collections.abc import Iterable
+from pathlib import Path
 
 import asyncpg
 
@@ -33,6 +36,14 @@ COPIED = {
     "notifications.inbox": ("event_id",),
 }
 """Table → the ids that a copy gets anew; by the first one its rows are found."""
+HIGHEST = ("orders.orders", "orders.order_events", "orders.inbox")
+"""These alone grow past `EVERYWHERE`: the order service's, which keeps most of an order."""
+EVERYWHERE = 1_000_000
+"""Orders up to which every table is filled."""
+BYTES_EVERYWHERE, BYTES_HIGHEST = 9_600, 3_700
+"""On disk by one order, indexes with it."""
+WAL = 4 * 2**30
+"""Bytes of log beside it, with room for what is not yet recycled."""
 UNSENT = "SELECT count(*) FROM notifications.notifications WHERE status = 'PENDING'"
 _COLUMNS = """
     SELECT attname FROM pg_attribute
@@ -43,6 +54,13 @@ _COLUMNS = """
 ROW = Row("P15", "CPU an order by orders in the tables", {"fullest : emptiest": Aim(1.15)})
 
 
+def lasts(size: Size) -> float:
+    """Seconds of one run: what is filled goes by the highest step alone."""
+    most = max(size.steps)
+    filling = min(most, EVERYWHERE) / 6000 + max(0, most - EVERYWHERE) / 12_000
+    return filling + sum(30 + size.orders / 200 for _ in size.steps)
+
+
 async def measure(rig: Rig, size: Size) -> Found:
     """Fill up to each number, and measure; at the end take out what never was an order."""
     db = await asyncpg.connect(rig.sources.database_url)
@@ -50,10 +68,13 @@ async def measure(rig: Rig, size: Size) -> Found:
     figures: dict[str, float] = {}
     filled = 0
     try:
+        need_room(Path(await db.fetchval("SHOW data_directory")), max(size.steps))
         await _choose_templates(db)
         for step in sorted(size.steps):
             copies = max(1, step // TEMPLATES)
-            await _fill(db, filled + 1, copies)
+            await _fill(db, COPIED, filled + 1, min(copies, EVERYWHERE // TEMPLATES))
+            await _fill(db, HIGHEST, max(filled, EVERYWHERE // TEMPLATES) + 1, copies)
+            await db.execute("CHECKPOINT", timeout=3600)
             filled = copies
             prices[step], speed = await _measure(rig, db, size.orders)
             figures[f"{step}: CPU ms an order"] = prices[step]
@@ -87,6 +108,21 @@ async def _all_sent(db: asyncpg.Connection) -> None:
         await asyncio.sleep(0.2)
 
 
+def need_room(folder: Path, orders: int) -> None:
+    """Refuse what would fill the disk, where the database's is this machine's."""
+    if not folder.is_dir():
+        return
+    everywhere = min(orders, EVERYWHERE)
+    needed = WAL + everywhere * BYTES_EVERYWHERE + (orders - everywhere) * BYTES_HIGHEST
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        message = (
+            f"{orders} orders take {needed / 2**30:.0f} GiB in {folder}, and {free / 2**30:.0f}"
+            " are free: free some, or ask for fewer, such as --steps 10000,100000,1000000"
+        )
+        raise LoadError(message)
+
+
 async def _choose_templates(db: asyncpg.Connection) -> None:
     await db.execute(
         """CREATE TEMP TABLE templates AS
@@ -98,10 +134,11 @@ async def _choose_templates(db: asyncpg.Connection) -> None:
         raise LoadError(message)
 
 
-async def _fill(db: asyncpg.Connection, first: int, last: int) -> None:
-    """Add the copies of these numbers, and let the server come to rest: autovacuum, too."""
-    for table, ids in COPIED.items():
-        columns = [row["attname"] for row in await db.fetch(_COLUMNS, table)]
+async def _fill(db: asyncpg.Connection, tables: Iterable[str], first: int, last: int) -> None:
+    """Add the copies of these numbers, and vacuum, so that autovacuum has no work in the load."""
+    for table in tables if first <= last else ():
+        ids = COPIED[table]
+        columns = await _columns(db, table)
         names = ", ".join(f'"{name}"' for name in columns)
         values = ", ".join(_copied(name) if name in ids else f't."{name}"' for name in columns)
         chosen = "t.key = o.key" if ids == ("event_id",) else "t.order_id = o.order_id"
@@ -115,7 +152,10 @@ async def _fill(db: asyncpg.Connection, first: int, last: int) -> None:
             timeout=3600,
         )
         await db.execute(f"VACUUM (ANALYZE) {table}", timeout=3600)
-    await db.execute("CHECKPOINT", timeout=3600)
+
+
+async def _columns(db: asyncpg.Connection, table: str) -> list[str]:
+    return [row["attname"] for row in await db.fetch(_COLUMNS, table)]
 
 
 def _copied(column: str) -> str:
@@ -126,8 +166,17 @@ def _copied(column: str) -> str:
 
 
 async def _empty(db: asyncpg.Connection) -> None:
-    for table, ids in COPIED.items():
-        await db.execute(
-            f"DELETE FROM {table} WHERE {ids[0]}::text LIKE '{MARK}'",  # noqa: S608
-            timeout=3600,
-        )
+    """Keep the real orders alone: to delete ten thousand times as many would take an hour."""
+    async with db.transaction():
+        for number, (table, ids) in enumerate(COPIED.items()):
+            await db.execute(
+                f"""CREATE TEMP TABLE kept_{number} ON COMMIT DROP AS
+                    SELECT * FROM {table} WHERE {ids[0]}::text NOT LIKE '{MARK}'""",  # noqa: S608
+                timeout=3600,
+            )
+        await db.execute(f"TRUNCATE {', '.join(COPIED)}")
+        for number, table in enumerate(COPIED):
+            names = ", ".join(f'"{name}"' for name in await _columns(db, table))
+            await db.execute(
+                f"""INSERT INTO {table} ({names}) SELECT {names} FROM kept_{number}"""  # noqa: S608
+            )
