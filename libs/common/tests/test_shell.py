@@ -166,6 +166,7 @@ async def test_an_id_older_than_the_inbox_is_stale(database: Database, admin: Ad
 
     assert await admin.fetchval("SELECT count(*) FROM till") == 0
     assert await admin.fetchval("SELECT count(*) FROM parked") == 0
+    assert await admin.fetchval("SELECT next_offset FROM positions") == 1
 
 
 async def test_a_decision_that_raises_parks_its_own_key_only(

@@ -168,7 +168,7 @@ class Database:
             self.bell(name).ring()
 
     async def fetch(self, sql: str, *args: object) -> list[asyncpg.Record]:
-        """Run one reading statement by itself: it sees one moment, and costs one exchange.
+        """Run one statement by itself: it sees one moment, and costs one exchange.
 
         Raises what a transaction raises.
         """

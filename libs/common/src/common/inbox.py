@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 from uuid import UUID
 
-from common.database import Transaction
+from common.database import Database, Transaction
 from common.errors import Poison
 
 INBOX_DAYS = 45
@@ -19,6 +19,10 @@ INBOX_DAYS = 45
 _UUID7 = 7
 _AHEAD = timedelta(days=1)
 """The inbox has partitions for two days ahead; a clock that is off by more is a broken producer."""
+
+
+NextOffsets: TypeAlias = Mapping[tuple[str, int], int]
+"""(topic, partition) → the offset after the last record that is handled."""
 
 
 class Record(Protocol):
@@ -80,30 +84,45 @@ def made_at(event_id: UUID) -> datetime:
     return datetime.fromtimestamp((event_id.int >> 80) / 1000, UTC)
 
 
+_ADVANCE = """
+INSERT INTO positions AS p (topic, partition, next_offset)
+SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
+    ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+            WHERE p.next_offset < excluded.next_offset
+"""
+
+_CLAIM = f"""
+WITH advanced AS ({_ADVANCE}),
+batch AS MATERIALIZED (SELECT nextval('inbox_seq') * 100000 AS seq),
+taken AS (
+    INSERT INTO inbox (event_id, key, topic, partition, "offset", seq, digest, origin)
+    SELECT r.event_id, r.key, r.topic, r.partition, r.at, batch.seq + r.place, r.digest, $11
+      FROM batch, unnest($4::uuid[], $5::bytea[], $6::text[], $7::int[], $8::bigint[],
+                         $9::bytea[], $10::int[])
+                  AS r (event_id, key, topic, partition, at, digest, place)
+        ON CONFLICT DO NOTHING
+    RETURNING event_id
+)
+SELECT batch.seq, taken.event_id FROM batch LEFT JOIN taken ON true
+"""  # noqa: S608  constants
+
+
 async def claim(
-    tx: Transaction, records: Sequence[Record], *, origin: Literal["topic", "parked"] = "topic"
+    tx: Transaction,
+    records: Sequence[Record],
+    next_offsets: NextOffsets,
+    *,
+    origin: Literal["topic", "parked"] = "topic",
 ) -> Claim:
     """Take each message once: in one statement, in id order, so that two claims can't deadlock.
 
-    Only what comes from its topic is taken in its key's order; poison that was parked is taken
-    when it turns out to be readable.
+    The same statement notes the positions. Only what comes from its topic is taken in its key's
+    order; poison that was parked is taken when it turns out to be readable.
     """
     numbered = sorted(enumerate(records), key=lambda pair: pair[1].event_id)
     rows = await tx.fetch(
-        """
-        WITH batch AS MATERIALIZED (SELECT nextval('inbox_seq') * 100000 AS seq),
-        taken AS (
-            INSERT INTO inbox (event_id, key, topic, partition, "offset", seq, digest, origin)
-            SELECT r.event_id, r.key, r.topic, r.partition, r.at, batch.seq + r.place, r.digest,
-                   $8
-              FROM batch, unnest($1::uuid[], $2::bytea[], $3::text[], $4::int[], $5::bigint[],
-                                 $6::bytea[], $7::int[])
-                          AS r (event_id, key, topic, partition, at, digest, place)
-                ON CONFLICT DO NOTHING
-            RETURNING event_id
-        )
-        SELECT batch.seq, taken.event_id FROM batch LEFT JOIN taken ON true
-        """,
+        _CLAIM,
+        *_columns(next_offsets),
         [record.event_id for _, record in numbered],
         [record.key for _, record in numbered],
         [record.topic for _, record in numbered],
@@ -165,24 +184,21 @@ async def ensure_partitions(tx: Transaction) -> bool:
     )
 
 
-async def advance_positions(tx: Transaction, next_offsets: dict[tuple[str, int], int]) -> None:
-    """Note where this database stands in each partition, in the batch's own transaction."""
-    ordered = sorted(next_offsets)
-    await tx.execute(
-        """
-        INSERT INTO positions AS p (topic, partition, next_offset)
-        SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
-            ON CONFLICT (topic, partition)
-            DO UPDATE SET next_offset = excluded.next_offset
-                    WHERE p.next_offset < excluded.next_offset
-        """,
-        [topic for topic, _ in ordered],
-        [partition for _, partition in ordered],
-        [next_offsets[pair] for pair in ordered],
+async def pass_over(database: Database, next_offsets: NextOffsets) -> None:
+    """Note where this database stands after records of which it keeps nothing."""
+    await database.fetch(_ADVANCE, *_columns(next_offsets))
+
+
+def _columns(next_offsets: NextOffsets) -> tuple[list[str], list[int], list[int]]:
+    ordered = sorted(next_offsets.items())  # two processes that meet here can't deadlock
+    return (
+        [topic for (topic, _), _ in ordered],
+        [partition for (_, partition), _ in ordered],
+        [offset for _, offset in ordered],
     )
 
 
-async def positions(tx: Transaction) -> dict[tuple[str, int], int]:
+async def positions(tx: Transaction) -> NextOffsets:
     """Read where this database stands."""
     rows = await tx.fetch("SELECT topic, partition, next_offset FROM positions")
     return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}

@@ -86,13 +86,17 @@ class Shell(Generic[S]):
         now = datetime.now(UTC)
         readings = [self.decider.reader.read(record, now) for record in records]
         batch = Batch()
+        if all(isinstance(reading, Ignored | TooOld) for reading in readings):
+            _count_passed(readings, batch)
+            await inbox.pass_over(self._database, _next_offsets(records))
+            self.decider.report(batch)
+            return
         async with self._database.transaction(by_key=True) as tx:
             await self._states(tx, [r for r in readings if isinstance(r, Stated)], batch)
             fresh = await self._take(tx, readings, batch)
             failpoint("shell.claimed")
             await self._decide(tx, fresh, batch)
             await self.decider.announce(tx, batch)
-            await inbox.advance_positions(tx, _next_offsets(records))
             failpoint("shell.committing")
         failpoint("shell.committed")
         self.decider.report(batch)
@@ -102,7 +106,7 @@ class Shell(Generic[S]):
     ) -> list[tuple[int, Taken]]:
         """Claim what is new, in the batch's order; count or set aside all the rest."""
         taken = [reading for reading in readings if isinstance(reading, Taken)]
-        claim = await inbox.claim(tx, taken) if taken else inbox.Claim(0, frozenset(), frozenset())
+        claim = await inbox.claim(tx, taken, _next_offsets(reading.record for reading in readings))
         fresh: dict[Any, tuple[int, Taken]] = {}
         for place, reading in enumerate(taken):
             first = fresh.get(reading.event_id)
@@ -118,8 +122,7 @@ class Shell(Generic[S]):
         for other in readings:
             if isinstance(other, Bad):
                 self._poison(other.record, other.reason, batch, tx)
-            elif isinstance(other, Ignored | TooOld):
-                batch.count(other, "ignored" if isinstance(other, Ignored) else "stale")
+        _count_passed(readings, batch)
         return list(fresh.values())
 
     def _poison(self, record: Record, reason: Poison, batch: Batch, tx: Transaction) -> None:
@@ -195,8 +198,13 @@ class Shell(Generic[S]):
                 batch.parked.append(Parked(record, seq, taken.event_id, "retry", failure))
                 batch.count(taken, "parked")
             await self.decider.announce(tx, batch)
-            await inbox.advance_positions(tx, _next_offsets([record]))
         self.decider.report(batch)
+
+
+def _count_passed(readings: Iterable[Reading], batch: Batch) -> None:
+    for each in readings:
+        if isinstance(each, Ignored | TooOld):
+            batch.count(each, "ignored" if isinstance(each, Ignored) else "stale")
 
 
 def _next_offsets(records: Iterable[Record]) -> dict[tuple[str, int], int]:

@@ -168,7 +168,7 @@ async def _claim(tx: Transaction, heads: Sequence[Parked], readings: dict[int, O
             first.setdefault(reading.event_id, reading)
     if not late:
         return
-    claim = await inbox.claim(tx, list(first.values()), origin="parked")
+    claim = await inbox.claim(tx, list(first.values()), {}, origin="parked")
     for row_id, taken in late.items():
         original = first[taken.event_id]
         if taken is original and taken.event_id in claim.fresh:

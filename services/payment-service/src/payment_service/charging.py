@@ -11,7 +11,7 @@ from functools import partial
 from uuid import UUID
 
 from common import telemetry
-from common.database import Database, Transaction
+from common.database import Database
 from common.due import Bottom, DueLoop
 from prometheus_client import Counter
 
@@ -78,15 +78,15 @@ class Charger:
         return await are_errands_due(self.database, await self.bottom.find(self.database.fetch))
 
     async def lease(
-        self, tx: Transaction, limit: int, token: UUID, lease_for: timedelta
+        self, database: Database, limit: int, token: UUID, lease_for: timedelta
     ) -> list[Errand]:
         """Lease due payments."""
         return await lease_errands(
-            tx,
+            database,
             limit,
             token,
             lease_for,
-            await self.bottom.find(tx.fetch),
+            await self.bottom.find(database.fetch),
             key_life=self.pace.key_life,
             hold_life=self.pace.hold_life,
         )

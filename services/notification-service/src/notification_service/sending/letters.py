@@ -11,7 +11,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from common import telemetry
-from common.database import Database, Transaction
+from common.database import Database
 from common.due import Bottom, DueLoop
 
 from notification_service import handlers
@@ -96,13 +96,15 @@ class Sender:
         return await letter_store.are_letters_due(self.database, since)
 
     async def lease(
-        self, tx: Transaction, limit: int, token: UUID, lease_for: timedelta
+        self, database: Database, limit: int, token: UUID, lease_for: timedelta
     ) -> list[Round]:
         """Lease due letters, a round for each recipient."""
-        since = await self.bottom.find(tx.fetch)
-        leased = await letter_store.lease_letters(tx, limit, token, lease_for, since)
-        digests = {each.notice_id: self._digest(each) for each in leased}
-        bounced = await letter_store.find_bounced(tx, list(digests.values())) if leased else set()
+        since = await self.bottom.find(database.fetch)
+        async with database.transaction() as tx:
+            leased = await letter_store.lease_letters(tx, limit, token, lease_for, since)
+            digests = {each.notice_id: self._digest(each) for each in leased}
+            wanted = list(digests.values())
+            bounced = await letter_store.find_bounced(tx, wanted) if leased else set()
         ordered = sorted(
             (_marked(each, bounced=digests[each.notice_id] in bounced) for each in leased),
             key=_recipient,

@@ -65,7 +65,7 @@ async def are_deliveries_due(database: Database) -> bool:
 
 
 async def lease_deliveries(
-    tx: Transaction, limit: int, token: UUID, lease_for: timedelta
+    db: Database | Transaction, limit: int, token: UUID, lease_for: timedelta
 ) -> list[Delivery]:
     """Lease what is due: of each order and endpoint the first alone, of each endpoint a few.
 
@@ -74,7 +74,7 @@ async def lease_deliveries(
     a backlog fills it.
     """
     lease_ends = time.monotonic() + lease_for.total_seconds()
-    rows = await tx.fetch(
+    rows = await db.fetch(
         """
         WITH due AS MATERIALIZED (
             SELECT d.delivery_id FROM endpoints e CROSS JOIN LATERAL (

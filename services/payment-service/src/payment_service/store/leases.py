@@ -29,7 +29,7 @@ async def are_errands_due(database: Database, since: datetime = EVER) -> bool:
 
 
 async def lease_errands(
-    tx: Transaction,
+    db: Database | Transaction,
     limit: int,
     token: UUID,
     lease_for: timedelta,
@@ -45,7 +45,7 @@ async def lease_errands(
     is not captured any more: the provider may be giving it up.
     """
     lease_ends = time.monotonic() + lease_for.total_seconds()
-    rows = await tx.fetch(
+    rows = await db.fetch(
         """
         WITH due AS MATERIALIZED (
             SELECT order_id, called_at, last_call_at FROM payments

@@ -97,10 +97,12 @@ async def are_runs_due(database: Database) -> bool:
     return bool(row["due"])
 
 
-async def lease_runs(tx: Transaction, limit: int, token: UUID, lease_for: timedelta) -> list[Run]:
+async def lease_runs(
+    db: Database | Transaction, limit: int, token: UUID, lease_for: timedelta
+) -> list[Run]:
     """Lease runs that are due."""
     lease_ends = time.monotonic() + lease_for.total_seconds()
-    rows = await tx.fetch(
+    rows = await db.fetch(
         """
         WITH due AS MATERIALIZED (
             SELECT run_id FROM reconciliations WHERE next_at <= now()
