@@ -45,12 +45,15 @@ _POLL_MS = 1000
 """What a poll really waits, unless records come: an empty one costs as much as a full one."""
 _AT_REST_MS = 500
 """How long a fetch waits for its first record."""
-_WORTHWHILE = 64 * 1024
-"""Bytes for which a fetch waits no longer: a batch of a hundred records and more."""
-_PATIENCE, _MOST_PATIENCE = 2.0, 0.04
+_WORTHWHILE_BYTES = 64 * 1024, 512 * 1024
+"""For so much a fetch waits no longer: a batch of a hundred records and more; of a thousand, where
+nobody waits for them."""
+_PATIENCE, _MOST_PATIENCE = 3.0, 0.025
 """While a batch is handled, the broker gathers the next for so many times as long as the last one
 took, at most so many seconds. A fetch costs both sides the same for one record as for a hundred;
 where the machine is busy, batches take longer, so they grow, and each record costs less."""
+_UNHURRIED = 0.2
+"""Seconds instead, where nobody waits."""
 _LOOK = timedelta(seconds=5)
 """Between looks at lag, halts and the watchdog."""
 _A_DAY_MS = 86_400_000
@@ -98,7 +101,8 @@ class _Records(AIOKafkaConsumer):
         """Have the next fetch gather records for so long; for no time, end with the first."""
         self._gathering_ms = math.ceil(seconds * 1000)
         fetcher: Any = self._fetcher  # its only place for what may change from fetch to fetch
-        fetcher._fetch_min_bytes = _WORTHWHILE if self._gathering_ms else 1  # noqa: SLF001
+        worthwhile = _WORTHWHILE_BYTES[self.owner.unhurried]
+        fetcher._fetch_min_bytes = worthwhile if self._gathering_ms else 1  # noqa: SLF001
         fetcher._fetch_max_wait_ms = self._gathering_ms or _AT_REST_MS  # noqa: SLF001
 
 
@@ -109,6 +113,7 @@ class Consumer(Generic[S]):
         self, subscription: Subscription[S], *, database: Database, kafka: KafkaSettings
     ) -> None:
         self.group = subscription.group
+        self.unhurried = subscription.unhurried
         self.shell = Shell(subscription, database=database)
         self.patience = Patience(
             kafka.retry_first_delay,
@@ -226,7 +231,10 @@ class Consumer(Generic[S]):
             batch = [unpacking.record_of(each, self.kafka.topic_prefix) for each in ordered]
             await self._handle(batch)
             self._last_record = time.monotonic()
-            self.gather_for = min(_MOST_PATIENCE, _PATIENCE * (self._last_record - began))
+            self.gather_for = self._patience(self._last_record - began)
+
+    def _patience(self, took: float) -> float:
+        return _UNHURRIED if self.unhurried else min(_MOST_PATIENCE, _PATIENCE * took)
 
     async def _handle(self, batch: Sequence[Record]) -> None:
         began = time.monotonic()

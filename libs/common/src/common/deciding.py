@@ -38,6 +38,8 @@ class Subscription(Generic[S]):
     """Write what the decisions changed, one set-based statement a table."""
     states: Mapping[type[Event], Upsert] = field(default_factory=dict)
     """State topics: upsert each record whose version is newer than the row's."""
+    unhurried: bool = False
+    """No order waits for what this service does: under load its batches may gather for longer."""
 
 
 @dataclass

@@ -94,4 +94,5 @@ SUBSCRIPTION: Subscription[Desk] = Subscription(
     load=_load,
     save=_save,
     states=STATES,
+    unhurried=True,
 )
