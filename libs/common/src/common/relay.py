@@ -47,9 +47,9 @@ _BUSY_POLL, _REST_POLL, _DEAF_POLL = 0.01, 1.0, 0.25
 Each empty read doubles the wait, from the first to the second; or to the third, where all that is
 announced comes from other processes and no bell tells of it.
 """
-_MOST_PATIENCE = 0.02
-"""Seconds: the next read waits as long as the last round took, at most so long: rounds grow where
-the machine is busy, and each row costs less."""
+_PATIENCE, _MOST_PATIENCE = 2.0, 0.025
+"""The next read waits for so many times as long as the last round took, at most so many seconds:
+rounds grow where the machine is busy, and each row costs less."""
 _STOP_TIMEOUT = 5.0
 """Seconds for a producer to send what it has."""
 _UPKEEP = 2.0
@@ -157,7 +157,7 @@ class Relay:
                         return
                     wait = _BUSY_POLL if carried else min(wait * 2, self._rest_poll)
                     if carried < _LIMIT:
-                        await asyncio.sleep(min(_MOST_PATIENCE, took) if carried else 0)
+                        await asyncio.sleep(min(_MOST_PATIENCE, _PATIENCE * took) if carried else 0)
                         await self._database.bell(outbox.BELL).wait(wait)
         finally:
             telemetry.OUTBOX_LEADER.set(0)
