@@ -1,6 +1,7 @@
 from collections import Counter
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 from benchmarks.driver import Basket, Load, LoadError, any_products
@@ -77,8 +78,11 @@ def test_what_was_slow_is_back_with_the_first_window_like_before(
     assert held._recovery(_steady(0), _steady(slow_until)) == seconds
 
 
-def test_what_would_fill_the_disk_is_refused_before_it_does(tmp_path: Path) -> None:
-    growth.need_room(tmp_path, 1000)
+def test_what_would_fill_the_disk_is_refused_before_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10 * 2**30))
+    growth.need_room(tmp_path, 100_000)
 
     with pytest.raises(LoadError, match=r"orders take .* are free: .*--steps"):
         growth.need_room(tmp_path, 10**12)

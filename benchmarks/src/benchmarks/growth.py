@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
@@ -63,13 +64,15 @@ def lasts(size: Size) -> float:
 
 async def measure(rig: Rig, size: Size) -> Found:
     """Fill up to each number, and measure; at the end take out what never was an order."""
-    db = await asyncpg.connect(rig.sources.database_url)
     prices: dict[int, float] = {}
     figures: dict[str, float] = {}
     filled = 0
-    try:
+    async with AsyncExitStack() as ending:
+        db = await asyncpg.connect(rig.sources.database_url)
+        ending.push_async_callback(db.close)
         need_room(Path(await db.fetchval("SHOW data_directory")), max(size.steps))
         await _choose_templates(db)
+        ending.push_async_callback(_empty, db)
         for step in sorted(size.steps):
             copies = max(1, step // TEMPLATES)
             await _fill(db, COPIED, filled + 1, min(copies, EVERYWHERE // TEMPLATES))
@@ -79,9 +82,6 @@ async def measure(rig: Rig, size: Size) -> Found:
             prices[step], speed = await _measure(rig, db, size.orders)
             figures[f"{step}: CPU ms an order"] = prices[step]
             figures[f"{step}: completed orders/s"] = speed
-    finally:
-        await _empty(db)
-        await db.close()
     return {ROW.id: {"fullest : emptiest": prices[max(prices)] / prices[min(prices)], **figures}}
 
 
@@ -174,6 +174,7 @@ async def _empty(db: asyncpg.Connection) -> None:
             continue
         names = ", ".join(f'"{name}"' for name in await _columns(db, table))
         async with db.transaction():
+            await db.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
             await db.execute(
                 f"""CREATE TEMP TABLE kept ON COMMIT DROP AS
                     SELECT {names} FROM {table} WHERE NOT {made_up}""",  # noqa: S608

@@ -17,7 +17,7 @@ import till
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer import fetcher
 from common import unpacking
-from common.consumer import _Records
+from common.consumer import Consumer, _Records
 from common.database import Database
 from common.dead_letter import Record
 from common.message import uuid7
@@ -194,7 +194,7 @@ def test_aiokafka_reads_for_each_fetch_how_long_it_may_take() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unhurried", "least_ms", "most_ms"), [(False, 1, 25), (True, 200, 200)], ids=str
+    ("unhurried", "least_ms", "most_ms", "kib"), [(False, 1, 25, 64), (True, 200, 200, 512)]
 )
 async def test_the_broker_gathers_while_a_batch_is_handled_and_not_at_rest(
     database: Database,
@@ -205,18 +205,21 @@ async def test_the_broker_gathers_while_a_batch_is_handled_and_not_at_rest(
     unhurried: bool,
     least_ms: int,
     most_ms: int,
+    kib: int,
 ) -> None:
     waits: list[int] = []
+    worthwhile: list[int] = []
     gather = _Records.gather
 
     def noting(client: _Records, seconds: float) -> None:
         gather(client, seconds)
         fetcher: Any = client._fetcher
         waits.append(fetcher._fetch_max_wait_ms)
+        worthwhile.append(fetcher._fetch_min_bytes)
 
     monkeypatch.setattr(_Records, "gather", noting)
-    consumer = till_consumer(database, topics)
-    consumer.unhurried = unhurried
+    subscription = replace(till.subscription(), unhurried=unhurried)
+    consumer = Consumer(subscription, database=database, kafka=kafka_of(topics))
 
     async with running(consumer):
         for offset in range(3):
@@ -225,6 +228,7 @@ async def test_the_broker_gathers_while_a_batch_is_handled_and_not_at_rest(
         await eventually(lambda: waits[-1] == 500)
 
     assert least_ms <= min(waits) <= most_ms
+    assert set(worthwhile) == {1, kib * 1024}
 
 
 async def test_a_record_from_before_the_calendar_is_handled(

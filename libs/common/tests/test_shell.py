@@ -280,6 +280,29 @@ async def test_a_lock_on_the_inbox_is_waited_for(
     assert await admin.fetchval("SELECT count(*) FROM parked") == 0
 
 
+async def test_a_lock_on_a_position_parks_nothing_that_is_only_passed_over(
+    database: Database, admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = till.shell(database)
+    foreign = [
+        till.record(uuid7(), offset=n, headers={b"ce_type": b"OrderShipped"}) for n in range(3)
+    ]
+    await handle(shell, foreign[0])
+    await admin.execute(IMPATIENT)
+    held = admin.transaction()
+    await held.start()
+    await admin.execute("UPDATE positions SET next_offset = next_offset")
+
+    async def let_go(*_: object) -> None:
+        await held.rollback()
+
+    monkeypatch.setattr("common.shell.pause", let_go)
+    await handle(shell, *foreign)
+
+    assert await admin.fetchval("SELECT next_offset FROM positions") == 3
+    assert not shell.decider._recent
+
+
 async def test_nothing_is_taken_when_the_process_dies_after_the_claim(
     database: Database, admin: Admin
 ) -> None:

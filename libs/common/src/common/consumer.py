@@ -291,7 +291,7 @@ class Consumer(Generic[S]):
         now = time.monotonic()
         telemetry.CONSUMER_HALTED.set(self.halted is not None)
         if self._hand.locked() and self._client:
-            self._client.gather(0.0)  # a batch may be in hand for hours: no fetch each 40 ms
+            self._client.gather(0.0)  # a batch may be in hand for hours: no fetch each 25 ms
         try:
             await self.look_for_halt()
             lag = await self._measure_lag()

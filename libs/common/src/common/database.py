@@ -247,4 +247,4 @@ class Database:
 
 
 async def _leave_as_it_is(_: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Spare a round trip: nothing but transactions happens here, and they leave nothing behind."""
+    """Spare a round trip: neither transactions nor single statements leave anything behind."""

@@ -39,7 +39,7 @@ class Subscription(Generic[S]):
     states: Mapping[type[Event], Upsert] = field(default_factory=dict)
     """State topics: upsert each record whose version is newer than the row's."""
     unhurried: bool = False
-    """No order waits for what this service does: under load its batches may gather for longer."""
+    """No order waits for what this service does: while it has work, the next may gather longer."""
 
 
 @dataclass

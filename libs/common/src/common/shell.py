@@ -86,7 +86,7 @@ class Shell(Generic[S]):
         now = datetime.now(UTC)
         readings = [self.decider.reader.read(record, now) for record in records]
         batch = Batch()
-        if all(isinstance(reading, Ignored | TooOld) for reading in readings):
+        if all(map(_is_passed, readings)):
             _count_passed(readings, batch)
             await inbox.pass_over(self._database, _next_offsets(records))
             self.decider.report(batch)
@@ -186,8 +186,10 @@ class Shell(Generic[S]):
 
     async def _park_alone(self, record: Record, error: Exception) -> None:
         """Take a record whose own load or save fails, without deciding on it."""
-        _log.error("message parked", error=repr(error), topic=record.topic, offset=record.offset)
         reading = self.decider.reader.read(record, datetime.now(UTC))
+        if _is_passed(reading):  # nothing of it can be parked: others hold its position
+            raise error
+        _log.error("message parked", error=repr(error), topic=record.topic, offset=record.offset)
         batch = Batch(decided=[False])
         async with self._database.transaction() as tx:
             if isinstance(reading, Stated):
@@ -201,10 +203,13 @@ class Shell(Generic[S]):
         self.decider.report(batch)
 
 
+def _is_passed(reading: Reading) -> bool:
+    return isinstance(reading, Ignored | TooOld)
+
+
 def _count_passed(readings: Iterable[Reading], batch: Batch) -> None:
-    for each in readings:
-        if isinstance(each, Ignored | TooOld):
-            batch.count(each, "ignored" if isinstance(each, Ignored) else "stale")
+    for each in filter(_is_passed, readings):
+        batch.count(each, "ignored" if isinstance(each, Ignored) else "stale")
 
 
 def _next_offsets(records: Iterable[Record]) -> dict[tuple[str, int], int]:
