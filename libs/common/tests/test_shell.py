@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,8 +15,9 @@ import asyncpg
 import prometheus_client
 import pytest
 import till
+from common import inbox
 from common.database import Database, Transaction
-from common.errors import Flood
+from common.errors import Contended, Flood
 from common.message import Outcome, Received, Stale, uuid7
 from common.shell import _CUT_OFF
 
@@ -293,12 +295,21 @@ async def test_a_lock_on_a_position_parks_nothing_that_is_only_passed_over(
     await held.start()
     await admin.execute("UPDATE positions SET next_offset = next_offset")
 
-    async def let_go(*_: object) -> None:
-        await held.rollback()
+    passing, failed = inbox.pass_over, Counter[str]()
 
-    monkeypatch.setattr("common.shell.pause", let_go)
+    async def let_go_at_the_second_failure(*arguments: Any) -> None:
+        try:
+            await passing(*arguments)
+        except Contended:
+            failed["tries"] += 1
+            if failed["tries"] == 2:  # all three, then the first alone
+                await held.rollback()
+            raise
+
+    monkeypatch.setattr("common.inbox.pass_over", let_go_at_the_second_failure)
     await handle(shell, *foreign)
 
+    assert failed["tries"] == 2
     assert await admin.fetchval("SELECT next_offset FROM positions") == 3
     assert not shell.decider._recent
 
