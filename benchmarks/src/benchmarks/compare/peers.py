@@ -47,7 +47,7 @@ class Peer:
     servers: Sequence[str]
     """Which of the stack's servers are part of its price."""
     size: int
-    """Orders or events of one run, so that it lasts 15 s or more."""
+    """Orders or events of one run, so that it lasts about ten seconds or more."""
     settings: Sequence[Setting]
     """What its documentation allows and a machine of two cores suggests: the best is taken."""
     aim: float | None
