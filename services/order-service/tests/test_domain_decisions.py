@@ -278,3 +278,10 @@ def test_more_than_the_order_costs_is_never_refunded(money: Money) -> None:
     )
 
     assert hear(order("COMPLETED", "COMMITTED", "CAPTURED", "-"), refund)[0] == "impossible"
+
+
+def test_a_refund_that_was_made_does_not_fail_afterwards() -> None:
+    """Its lines would be free to be given back again."""
+    _, made = hear(order("COMPLETED", "COMMITTED", "CAPTURED", "-"), FACTS["Rf"])
+
+    assert hear(made, FACTS["FF"]) == ("stale", made)

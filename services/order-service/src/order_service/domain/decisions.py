@@ -170,6 +170,8 @@ def refund(orders: Orders, event: PaymentRefunded) -> Outcome | Stale:
 def note_failed_refund(orders: Orders, event: RefundFailed) -> Outcome | Stale:
     """Note it; a closing that stays unanswered for it ends up stuck, by the timer."""
     order = orders.get(event.order_id)
+    if fold.given_back(event) in order.noted:  # a restored payment-service may hear it once more
+        return Stale("it was given back")
     return Stale("noted already") if fold.refund_failed(event) in order.noted else _NOTED
 
 

@@ -223,8 +223,8 @@ def restocked(released: StockReleased) -> str:
     return f"restocked:{released.refund_id}"
 
 
-def given_back(refunded: PaymentRefunded) -> str:
-    return f"refunded:{refunded.refund_id}"
+def given_back(refund: PaymentRefunded | RefundFailed) -> str:
+    return f"refunded:{refund.refund_id}"
 
 
 def refund_failed(failed: RefundFailed) -> str:
