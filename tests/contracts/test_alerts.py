@@ -33,6 +33,14 @@ def test_an_alert_asks_for_metrics_that_exist(expression: str) -> None:
     assert set(re.findall(r"pedido_\w+", expression)) <= known
 
 
+@pytest.mark.parametrize("expression", ALERTS.values(), ids=ALERTS)
+def test_an_alert_of_a_single_event_sees_the_first_one(expression: str) -> None:
+    """`increase` of a counter whose labels were just made is 0."""
+    single = re.search(r"increase\(.*\)\) > 0$", expression, re.MULTILINE)
+
+    assert not single or re.search(r"\bunless\b.* offset ", expression)
+
+
 @pytest.mark.parametrize("alert", ALERTS)
 def test_an_alert_leads_to_a_section_of_what_to_do(alert: str) -> None:
     (anchor,) = re.findall(rf"^\| .*`{alert}`.* \| \[.*\]\(#(.+)\) \|$", OPERATIONS, re.MULTILINE)
