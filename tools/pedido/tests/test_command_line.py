@@ -5,10 +5,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from common.auth import Principal, TokenIssuer
@@ -57,17 +59,18 @@ def pedido(
 
 
 def program(
-    *words: str, cwd: Path, env: dict[str, str] | None = None
+    *words: str, cwd: Path, env: dict[str, str] | None = None, typed: str = ""
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603
         [sys.executable, "-m", "pedido", *words],
         cwd=cwd,
         env=basics() | (env or {}),
-        stdin=subprocess.DEVNULL,
+        input=typed,
         capture_output=True,
         text=True,
         timeout=50,
         check=False,
+        start_new_session=True,  # no terminal: a password is read from what is typed
     )
 
 
@@ -188,3 +191,72 @@ async def test_sagas_are_listed_as_json_for_operators_alone(
     assert (wrong.returncode, bad.returncode) == (2, 2)
     assert "forbidden" in wrong.stderr
     assert "unauthenticated" in bad.stderr
+
+
+def test_a_password_is_asked_for_beside_the_token_not_in_it(tmp_path: Path) -> None:
+    env = {"ORDER_URL": NOWHERE}
+
+    ran = program("login", "ana@example.org", cwd=tmp_path, env=env, typed="secret\n")
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "Password" in ran.stderr
+    assert "does not answer" in ran.stderr
+
+
+@pytest.fixture
+def proxy() -> Iterator[str]:
+    """Run what stands before a service that is gone: it answers pages."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(502)
+            self.end_headers()
+            self.wfile.write(b"<html>Bad Gateway</html>")
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_the_doctor_tells_of_pages_and_of_who_does_not_answer(pedido: Pedido, proxy: str) -> None:
+    env = addresses(proxy) | {"PEDIDO_TOKEN": "t"}
+
+    ran = pedido("--output", "json", "doctor", env=env)
+
+    found = json.loads(ran.stdout)
+    assert ran.returncode == 1
+    assert [(each["service"], each["finding"]) for each in found[:2]] == [
+        ("order", "not ready: order: 502, and no JSON object"),
+        ("order", "order: 502, and no JSON object"),
+    ]
+    assert [each["service"] for each in found[2:]] == ["inventory", "payment", "notification"]
+    assert all("does not answer" in each["finding"] for each in found[2:])
+
+
+def addresses(order: str) -> dict[str, str]:
+    """Name order-service, and nobody at the others."""
+    others = {f"{name}_URL": NOWHERE for name in ("INVENTORY", "PAYMENT", "NOTIFICATION")}
+    return {"ORDER_URL": order} | others
+
+
+@pytest.mark.saga
+async def test_the_doctor_tells_what_it_can_see_while_the_broker_is_away(
+    stack: Stack, services: Deployment, tmp_path: Path
+) -> None:
+    services.overrides["order"] = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}
+    await services.start("order")
+    env = addresses(services.url("order"))
+    token = {"PEDIDO_TOKEN": signed(stack.signing_key.read_text(), "operator")}
+    words = ("consumers", "pause", "order", "--note", "stocktaking", "--yes")
+    assert program(*words, cwd=tmp_path, env=env | token).returncode == 0
+
+    seen = program("--output", "json", "doctor", cwd=tmp_path, env=env | token)
+    nobody = program("doctor", cwd=tmp_path, env=env)
+
+    order = [each for each in json.loads(seen.stdout) if each["service"] == "order"]
+    assert seen.returncode == 1
+    assert any("consumer PAUSED" in each["finding"] for each in order)
+    assert any("then look again" in each["remedy"] for each in order)
+    assert (nobody.returncode, nobody.stdout) == (2, "")
+    assert "no token" in nobody.stderr

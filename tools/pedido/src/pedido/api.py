@@ -84,7 +84,9 @@ def read(answer: httpx2.Response, service: str) -> Any:
     try:
         body = answer.json()
     except ValueError:
-        raise Trouble(f"{service}: {answer.status_code}, and no JSON") from None
+        body = None
+    if not isinstance(body, dict):
+        raise Trouble(f"{service}: {answer.status_code}, and no JSON object")
     if answer.is_success:
         return body
     unknown = answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}

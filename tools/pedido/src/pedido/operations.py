@@ -14,16 +14,19 @@ import typer
 from rich.console import Console
 
 from pedido import topics
-from pedido.api import Api, send
+from pedido.api import Api, read, send
 from pedido.letters import Note, Where, Yes
 from pedido.show import Desk, Output, confirm, desk_of
-from pedido.trouble import FOUND_TROUBLE, Trouble
+from pedido.trouble import FOUND_TROUBLE, NO_CONNECTION, Trouble
 from pedido.where import Service
 
 consumers = typer.Typer(no_args_is_help=True, help="Consumers: pause, resume, status.")
 outbox = typer.Typer(no_args_is_help=True, help="What is announced and not yet at the broker.")
 events = typer.Typer(no_args_is_help=True, help="Events, decoded, straight from the topics.")
 invariants = typer.Typer(no_args_is_help=True, help="Nothing lost, doubled or oversold.")
+
+Finding = tuple[str, str]
+"""What is wrong, and its remedy."""
 
 _ALIVE = 1.0
 _MOST_SKEW = 5.0
@@ -165,46 +168,73 @@ def doctor(context: typer.Context) -> None:
 def examine(desk: Desk, service: Service) -> list[dict[str, str]]:
     """List what is wrong with one service, each with its remedy."""
     try:
-        pairs = [*_answering(desk, service), *_working(Api(desk.where, service))]
+        pairs = _answering(desk, service)
     except Trouble as trouble:
         pairs = [(str(trouble), "start it; look at its log")]
+    else:
+        pairs += _working(Api(desk.where, service))
     return [{"service": service, "finding": each, "remedy": remedy} for each, remedy in pairs]
 
 
-def _answering(desk: Desk, service: Service) -> list[tuple[str, str]]:
+def _answering(desk: Desk, service: Service) -> list[Finding]:
     asked = time.time()
     answer = send("GET", f"{desk.where.url(service)}/api/v1/health/ready")
     found = []
-    if not answer.is_success:
-        found.append((f"not ready: {answer.json().get('detail')}", "mend what the detail names"))
-    sent = email.utils.parsedate_to_datetime(answer.headers["date"]).timestamp()
-    if abs(sent - asked) > _MOST_SKEW:
-        found.append((f"its clock is {sent - asked:+.0f} s from yours", "look at its time service"))
+    try:
+        read(answer, service)
+    except Trouble as trouble:
+        found.append((f"not ready: {trouble}", "mend what it names"))
+    date = email.utils.parsedate_tz(answer.headers.get("date"))
+    skew = email.utils.mktime_tz(date) - asked if date else 0.0
+    if abs(skew) > _MOST_SKEW:
+        found.append((f"its clock is {skew:+.0f} s from yours", "look at its time service"))
     return found
 
 
-def _working(api: Api) -> list[tuple[str, str]]:
+def _working(api: Api) -> list[Finding]:
+    """Look at each thing by itself: what is away must not hide what else was found."""
     found = []
-    for each in api.get("/consumers")["data"]:
-        if each["state"] != "RUNNING":
-            remedy = f"mend the cause, then pedido consumers resume {api.service}"
-            found.append((f"consumer {each['state']}: {each['reason']}", remedy))
-    waiting = api.get("/outbox")
-    if waiting["refusedCount"]:
-        refused = f"events that the broker refuses: {waiting['refusedCount']}"
-        found.append((refused, "pedido --output json outbox status tells why"))
-    lag_now = api.get("/lag")
-    if lag_now["heldBack"]:
-        held = f"partitions held back, for the database was restored: {lag_now['heldBack']}"
-        found.append((held, f"pedido rewind {api.service}"))
+    for look in (_consumers, _outbox, _lag, _keys, _breakers, _sagas):
+        try:
+            found += look(api)
+        except Trouble as trouble:
+            if trouble.code == NO_CONNECTION:
+                raise
+            found.append((str(trouble), "wait until what it needs is back, then look again"))
+    return list(dict.fromkeys(found))
+
+
+def _consumers(api: Api) -> list[Finding]:
+    remedy = f"mend the cause, then pedido consumers resume {api.service}"
+    halted = (each for each in api.get("/consumers")["data"] if each["state"] != "RUNNING")
+    return [(f"consumer {each['state']}: {each['reason']}", remedy) for each in halted]
+
+
+def _outbox(api: Api) -> list[Finding]:
+    refused = api.get("/outbox")["refusedCount"]
+    finding = f"events that the broker refuses: {refused}"
+    return [(finding, "pedido --output json outbox status tells why")] if refused else []
+
+
+def _lag(api: Api) -> list[Finding]:
+    held = api.get("/lag")["heldBack"]
+    finding = f"partitions held back, for the database was restored: {held}"
+    return [(finding, f"pedido rewind {api.service}")] if held else []
+
+
+def _keys(api: Api) -> list[Finding]:
     keys = api.get("/parked-keys", limit=100)["data"]
-    if keys:
-        found.append((f"keys that wait: {len(keys)}", f"pedido parked list {api.service}"))
-    found += [
-        (f"breaker {each['name']} is {each['state']}", "look at the provider; it closes by itself")
-        for each in api.get("/breakers")["data"]
-        if each["state"] == "open"
-    ]
-    if api.service is Service.ORDER and (stuck := api.pages("/sagas", 100, health="STUCK")):
-        found.append((f"sagas that are stuck: {len(stuck)}", "pedido saga list"))
-    return found
+    return [(f"keys that wait: {len(keys)}", f"pedido parked list {api.service}")] if keys else []
+
+
+def _breakers(api: Api) -> list[Finding]:
+    opened = (each for each in api.get("/breakers")["data"] if each["state"] == "open")
+    remedy = "look at the provider; it closes by itself"
+    return [(f"breaker {each['name']} is {each['state']}", remedy) for each in opened]
+
+
+def _sagas(api: Api) -> list[Finding]:
+    if api.service is not Service.ORDER:
+        return []
+    stuck = api.pages("/sagas", 100, health="STUCK")
+    return [(f"sagas that are stuck: {len(stuck)}", "pedido saga list")] if stuck else []

@@ -44,10 +44,14 @@ def token(
 def login(
     context: typer.Context,
     email: str,
-    password: Annotated[str, typer.Option(prompt=True, hide_input=True, envvar="PEDIDO_PASSWORD")],
+    password: Annotated[
+        str | None, typer.Option(envvar="PEDIDO_PASSWORD", help="asked for if it is not given")
+    ] = None,
 ) -> None:
     """Log in at order-service and print the access token, which lives 15 minutes."""
     where = desk_of(context).where
+    # On stderr: stdout is the token, which goes into a variable.
+    password = password or typer.prompt("Password", hide_input=True, err=True)
     body = {"email": email, "password": password}
     answer = send("POST", f"{where.url(Service.ORDER)}/api/v1/auth/login", json=body)
     typer.echo(read(answer, "order")["accessToken"])
