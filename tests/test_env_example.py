@@ -21,7 +21,8 @@ SERVICES: dict[str, type[BaseModel]] = {
 }
 FILE = Path(__file__).parent.parent / ".env.example"
 HEAD = """\
-# Every setting of every service. What is commented out has the default that is shown;
+# Every setting of every service, but for FAILPOINTS and FAILPOINTS_LOG, which tests alone
+# use. What is commented out has the default that is shown;
 # an empty value is an unset one. Instead of NAME=value, NAME_FILE=path reads the value from
 # a file: do so with secrets. Durations are written as 500ms, 10s, 15m, 1h or 7d.
 # Made by `python tests/test_env_example.py > .env.example`; a test proves it complete.

@@ -312,7 +312,9 @@ class KafkaSettings(Fragment):
         " longer than Kafka has events",
     )
     retry_first_delay: Duration = Field(
-        timedelta(seconds=0.2), description="delay before a parked message's second attempt"
+        timedelta(seconds=0.2),
+        description="a parked message is tried again at once, then within four times this, then"
+        " doubling, each time at a random moment of it",
     )
     retry_max_delay: Duration = Field(
         timedelta(seconds=60), description="cap of the doubling delay between attempts"
